@@ -1,0 +1,139 @@
+// Builds a machine's hardware: the WebAssembly.Memory and all that lives in it, the MMU, the harts, the engine. What the kernel sees of
+// this room is the Hardware interface.
+import { MAX_HARTS } from "../base/limits.ts";
+import { PAGE_SIZE, asPfn } from "../base/numbers.ts";
+import { CodeCache } from "./code-cache.ts";
+import { Hart, type HartContext } from "./hart.ts";
+import { createInterpreter } from "./interpreter.ts";
+import { decode } from "./isa/table.ts";
+import { CODE_PAGE_BYTES, HART_BYTES, HART_PC, PAGE_RECORDS_BYTES, RECORD_BYTES, layOut } from "./layout.ts";
+import { Mmu } from "./mmu.ts";
+import { Ram } from "./ram.ts";
+import { encodeRecord, writePageEnd } from "./record.ts";
+import { SlowPath } from "./slow-path.ts";
+import { Tlb } from "./tlb.ts";
+
+export type Engine = "interpreter" | "jit";
+
+export interface HardwareOptions {
+  /** Guest RAM; rounded up to whole frames. */
+  memoryBytes: number;
+  /** 1 to MAX_HARTS. */
+  harts: number;
+  engine?: Engine;
+}
+
+/** Counters of the machine since it was created. */
+export interface EngineStats {
+  /** Instructions retired by each engine. */
+  interpreted: number;
+  compiled: number;
+  regions: number;
+  codeBytes: number;
+  compileMs: number;
+  tlbMisses: number;
+}
+
+export interface Hardware {
+  readonly ram: Ram;
+  readonly mmu: Mmu;
+  readonly harts: readonly Hart[];
+  readonly stats: EngineStats;
+  /** The time CSR. By default the instructions that all harts have retired. The kernel may replace it. */
+  readTime: () => bigint;
+}
+
+/**
+ * Creates the hardware. All harts are without an address space: switchTo before run.
+ * @example
+ * const hardware = createHardware({ memoryBytes: 64 * 2 ** 20, harts: 1 });
+ * hardware.harts[0].switchTo(root);
+ * const trap = hardware.harts[0].run(100_000);
+ */
+export function createHardware(options: HardwareOptions): Hardware {
+  const { memoryBytes, harts: hartCount } = options;
+  if (!(hartCount >= 1 && hartCount <= MAX_HARTS))
+    throw new RangeError(`${hartCount} harts: 1 to ${MAX_HARTS} are possible`);
+  const layout = layOut(memoryBytes, hartCount);
+  const memory = new WebAssembly.Memory({ initial: layout.pages, maximum: layout.pages });
+  const hasCode = new Uint8Array((layout.ram + layout.ramBytes) / PAGE_SIZE);
+  const ram = new Ram(memory, { start: layout.ram, size: layout.ramBytes }, hasCode);
+  const tlb = new Tlb(ram, layout, hartCount);
+  const code = new CodeCache(ram, tlb, layout);
+  const harts: Hart[] = [];
+  const hartAt = (offset: number): Hart => harts[(offset - layout.harts) / HART_BYTES];
+  const mmu = new Mmu(ram, tlb, code, (offset) => hartAt(offset).root);
+
+  for (let stub = layout.stubs; stub < layout.stubs + hartCount * CODE_PAGE_BYTES; stub += RECORD_BYTES) {
+    writePageEnd(ram, stub);
+  }
+
+  const fetchFrame = (hart: number, ahead: number): number => {
+    const low = ram.u32[(hart + HART_PC) >>> 2] + ahead;
+    const carry = low > 0xffffffff ? 1 : 0;
+    return mmu.fetch(hart, low >>> 0, ram.u32[(hart + HART_PC + 4) >>> 2] + carry);
+  };
+
+  /** Fetches both halves of an instruction that crosses a page and decodes it into the hart's stub page. */
+  const crossing = (hart: number): number => {
+    const first = fetchFrame(hart, 0);
+    if (first === 0) return 0;
+    const second = fetchFrame(hart, 2);
+    if (second === 0) return 0;
+    const word = ram.u16[(first * PAGE_SIZE + PAGE_SIZE - 2) >>> 1] | (ram.u16[(second * PAGE_SIZE) >>> 1] << 16);
+    const stub = layout.stubs + ((hart - layout.harts) / HART_BYTES) * CODE_PAGE_BYTES;
+    const record = stub + PAGE_RECORDS_BYTES - RECORD_BYTES;
+    encodeRecord(ram, record, decode(word));
+    return record;
+  };
+
+  const instructionAt = (hart: number): number => {
+    const offset = ram.u32[(hart + HART_PC) >>> 2] & (PAGE_SIZE - 1);
+    const frame = fetchFrame(hart, 0);
+    if (frame === 0) return 0;
+    const low = ram.u16[(frame * PAGE_SIZE + offset) >>> 1];
+    if ((low & 3) !== 3) return low;
+    const next = offset === PAGE_SIZE - 2 ? fetchFrame(hart, 2) * PAGE_SIZE : frame * PAGE_SIZE + offset + 2;
+    return next === 0 ? low : (low | (ram.u16[next >>> 1] << 16)) >>> 0;
+  };
+
+  const slowPath = new SlowPath(ram, {
+    instret: (hart, left) => hartAt(hart).instretWith(left),
+    time: () => hardware.readTime(),
+  });
+  const run = createInterpreter(memory, layout, {
+    load: mmu.load,
+    store: mmu.store,
+    atomic: mmu.atomic,
+    fetch: (hart) => {
+      const frame = fetchFrame(hart, 0);
+      return frame === 0 ? 0 : code.address(code.pageFor(asPfn(frame)));
+    },
+    fill: (record) => (code.fill(record) ? 1 : 0),
+    crossing,
+    slow: (hart, record) => slowPath.run(hart, record),
+  });
+  const context: HartContext = { buffer: memory.buffer, tlb, run, instructionAt, last: undefined };
+  for (let id = 0; id < hartCount; id++) harts.push(new Hart(id, layout.harts + id * HART_BYTES, context));
+
+  const instructions = (): number => harts.reduce((sum, hart) => sum + hart.instretNow(), 0);
+  const hardware: Hardware = {
+    ram,
+    mmu,
+    harts,
+    stats: {
+      get interpreted() {
+        return instructions();
+      },
+      compiled: 0,
+      regions: 0,
+      codeBytes: 0,
+      compileMs: 0,
+      get tlbMisses() {
+        return mmu.stats.tlbMisses;
+      },
+    },
+    readTime: () => BigInt(instructions()),
+  };
+  return hardware;
+}

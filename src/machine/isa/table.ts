@@ -1,0 +1,95 @@
+// The one table of all instructions, and the decoder made from it. Both engines, the disassembler and the tests start here.
+import { ATOMIC } from "./atomic.ts";
+import { BASE } from "./base.ts";
+import { expandCompressed } from "./compressed.ts";
+import { FLOAT } from "./float.ts";
+import type { Decoded, Instruction } from "./instruction.ts";
+import { MULTIPLY } from "./multiply.ts";
+import { SYSTEM_INSTRUCTIONS } from "./system.ts";
+
+export const INSTRUCTIONS: readonly Instruction[] = [...BASE, ...MULTIPLY, ...ATOMIC, ...SYSTEM_INSTRUCTIONS, ...FLOAT];
+
+/** Table indices by major opcode (bits 2 to 6): what a decoder must try. */
+const BY_OPCODE: readonly (readonly number[])[] = Array.from({ length: 32 }, (_, opcode) =>
+  INSTRUCTIONS.map((_i, index) => index).filter((index) => ((INSTRUCTIONS[index].match >>> 2) & 31) === opcode),
+);
+
+/** The table index of a 32-bit instruction, or -1. */
+export function findInstruction(word: number): number {
+  if ((word & 3) !== 3) return -1;
+  for (const index of BY_OPCODE[(word >>> 2) & 31]) {
+    const { mask, match } = INSTRUCTIONS[index];
+    if ((word & mask) >>> 0 === match) return index;
+  }
+  return -1;
+}
+
+function immediate(token: string, word: number): number {
+  switch (token) {
+    case "i":
+      return word >> 20;
+    case "s":
+      return ((word >> 25) << 5) | ((word >>> 7) & 31);
+    case "b":
+      return (
+        ((word >> 31) << 12) | (((word >>> 7) & 1) << 11) | (((word >>> 25) & 63) << 5) | (((word >>> 8) & 15) << 1)
+      );
+    case "u":
+      return word & 0xfffff000;
+    case "j":
+      return (
+        ((word >> 31) << 20) |
+        (((word >>> 12) & 255) << 12) |
+        (((word >>> 20) & 1) << 11) |
+        (((word >>> 21) & 1023) << 1)
+      );
+    case "sh6":
+      return (word >>> 20) & 63;
+    case "sh5":
+      return (word >>> 20) & 31;
+    case "csr":
+      return word >>> 20;
+    default:
+      return 0;
+  }
+}
+
+/** For each instruction, what of its operands the decoder needs to know. */
+const SHAPES = INSTRUCTIONS.map((instruction) => {
+  const has = (token: string): boolean => instruction.tokens.includes(token);
+  return {
+    immediate: ["i", "s", "b", "u", "j", "sh6", "sh5", "csr"].find(has) ?? "",
+    fd: has("fd"),
+    fs1: has("fs1"),
+    fs2: has("fs2"),
+    rs1: has("rs1") || has("fs1") || has("z"),
+    rs2: has("rs2") || has("fs2"),
+    rd: has("rd") || has("fd"),
+  };
+});
+
+/**
+ * Decodes the instruction whose first 16 bits are in the low half of `word` (the high half matters for 32-bit ones only).
+ * Undefined: not a legal instruction.
+ */
+export function decode(word: number): Decoded | undefined {
+  const length = (word & 3) === 3 ? 4 : 2;
+  const full = length === 4 ? word : expandCompressed(word & 0xffff);
+  const index = findInstruction(full);
+  if (index < 0) return undefined;
+  const shape = SHAPES[index];
+  return {
+    instruction: INSTRUCTIONS[index],
+    index,
+    length,
+    rd: shape.rd ? (full >>> 7) & 31 : 0,
+    rs1: shape.rs1 ? (full >>> 15) & 31 : 0,
+    rs2: shape.rs2 ? (full >>> 20) & 31 : 0,
+    rs3: full >>> 27,
+    imm: immediate(shape.immediate, full),
+    rm: (full >>> 12) & 7,
+    fd: shape.fd,
+    fs1: shape.fs1,
+    fs2: shape.fs2,
+  };
+}

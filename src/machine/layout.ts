@@ -1,0 +1,92 @@
+// Every offset in the machine's one WebAssembly.Memory. Generated code and TypeScript both take them from here and nowhere else.
+//
+//   0          nothing: address 0 is never valid
+//   HARTS      one struct a hart (HART_*)
+//   stubs      one page of decoded records a hart, for instructions that cross a page (CODE_PAGE_BYTES each)
+//   TLB slots  TLB_SLOT_BYTES each
+//   code pages CODE_PAGE_BYTES each: decoded instructions of one frame
+//   guest RAM  page-aligned, up to the end
+import { MAX_GUEST_RAM } from "../base/limits.ts";
+import { PAGE_SIZE, alignUp } from "../base/numbers.ts";
+
+/** Hart struct. The first REGISTER_BYTES are what a RegisterFile copies. */
+export const HART_X = 0;
+export const HART_F = 256;
+export const HART_PC = 512;
+/** u32: fflags in bits 0..4, frm in 5..7. */
+export const HART_FCSR = 520;
+export const REGISTER_BYTES = 528;
+/** Where writes of x0 go. */
+export const HART_SINK = 528;
+/** u32: the offset of the current TLB slot. */
+export const HART_TLB = 536;
+/** u32: what is left of the budget of this run. */
+export const HART_BUDGET = 540;
+/** u64, u32: address and access of a fault or slow memory access. */
+export const HART_VA = 544;
+export const HART_ACCESS = 552;
+/** u32: the host address that LR reserved (0: none), and u64: the value seen there. */
+export const HART_RESERVED = 556;
+export const HART_RESERVED_VALUE = 560;
+/** 16 bytes: data of accesses that cross a page. */
+export const HART_SCRATCH = 568;
+export const HART_BYTES = 1024;
+
+/** Decoded instruction: 16 bytes for each halfword of the page. */
+export const RECORD_BYTES = 16;
+/** u8 operation; u8 distance to the next record; u16 offsets of registers in the hart struct; i32 immediate. */
+export const RECORD_OP = 0;
+export const RECORD_ADVANCE = 1;
+export const RECORD_RD = 2;
+export const RECORD_RS1 = 4;
+export const RECORD_RS2 = 6;
+export const RECORD_IMM = 8;
+export const RECORD_RS3 = 12;
+/** u8 rounding mode (FP) or register number of rs1 (CSR); u8 table index (of operations done out of line). */
+export const RECORD_RM = 14;
+export const RECORD_INDEX = 15;
+export const PAGE_RECORDS_BYTES = (PAGE_SIZE / 2) * RECORD_BYTES;
+/** A page's records, and two that lead on to the next page. */
+export const CODE_PAGE_BYTES = PAGE_RECORDS_BYTES + 2 * RECORD_BYTES;
+
+/** TLB: direct-mapped, entries of 8 bytes, one array for each kind of access; then, u32 each, the table an entry came from. */
+export const TLB_ENTRIES = 1024;
+export const TLB_READ = 0;
+export const TLB_WRITE = TLB_ENTRIES * 8;
+export const TLB_EXECUTE = TLB_ENTRIES * 16;
+export const TLB_SOURCES = TLB_ENTRIES * 24;
+export const TLB_SLOT_BYTES = TLB_ENTRIES * 36;
+
+const HARTS = PAGE_SIZE;
+/** Frames of code that are held decoded (4 MiB of code). */
+const CODE_PAGES = 1024;
+const TLB_SLOTS = 96;
+const TLB_SLOTS_PER_HART = 32;
+
+export interface Layout {
+  readonly harts: number;
+  readonly stubs: number;
+  readonly tlb: number;
+  readonly tlbSlots: number;
+  readonly code: number;
+  readonly codePages: number;
+  readonly ram: number;
+  readonly ramBytes: number;
+  /** Size of the whole memory in 64 KiB pages. */
+  readonly pages: number;
+}
+
+/** Lays out the memory of a machine. `memoryBytes` is rounded up to whole frames; too much is a RangeError. */
+export function layOut(memoryBytes: number, harts: number): Layout {
+  const ramBytes = alignUp(memoryBytes, PAGE_SIZE);
+  if (!(ramBytes > 0 && ramBytes <= MAX_GUEST_RAM)) {
+    throw new RangeError(`guest RAM of ${memoryBytes} bytes: at most ${MAX_GUEST_RAM} are possible`);
+  }
+  const tlbSlots = TLB_SLOTS + TLB_SLOTS_PER_HART * harts;
+  const stubs = HARTS + harts * HART_BYTES;
+  const tlb = alignUp(stubs + harts * CODE_PAGE_BYTES, 64);
+  const code = tlb + tlbSlots * TLB_SLOT_BYTES;
+  const ram = alignUp(code + CODE_PAGES * CODE_PAGE_BYTES, PAGE_SIZE);
+  const pages = Math.ceil((ram + ramBytes) / 65536);
+  return { harts: HARTS, stubs, tlb, tlbSlots, code, codePages: CODE_PAGES, ram, ramBytes, pages };
+}

@@ -1,0 +1,296 @@
+// Translation lookaside buffers: a bounded pool of slots, each the TLB of one address space on one hart. Owns their bytes in the
+// machine's memory; generated code reads them (interpreter.ts, jit/), only this file writes them. Used by mmu.ts.
+//
+// An entry is one i64: bits 28 to 63 the virtual page number, bits 0 to 19 what it maps to: for data the difference of frame number and
+// page number (so that adding it, shifted, to the virtual address gives the host address), for code the number of the decoded code page.
+// -1 is invalid: page numbers are not negative. Beside each entry the leaf table it came from, with the level of the leaf above it.
+import { type Pfn, asPfn } from "../base/numbers.ts";
+import { type Layout, TLB_ENTRIES, TLB_SLOT_BYTES, TLB_SOURCES } from "./layout.ts";
+import type { Ram } from "./ram.ts";
+
+export const KIND_READ = 0;
+export const KIND_WRITE = 1;
+export const KIND_EXECUTE = 2;
+const KINDS = 3;
+const INVALID = 0xffffffff;
+/** The level of the leaf in a source word, above the table's frame number. */
+const LEVEL_SHIFT = 24;
+
+/** Harts that held some, and translations dropped. */
+export interface FlushResult {
+  harts: number;
+  entries: number;
+}
+
+/** Bits of `cachedFrom`. */
+const FROM_PAGES = 1;
+const FROM_SUPERPAGES = 2;
+
+export class Tlb {
+  private readonly u8: Uint8Array;
+  private readonly u32: Uint32Array;
+  private readonly layout: Layout;
+  private readonly slotOf = new Map<number, number>();
+  private readonly slotHart: Int32Array;
+  private readonly slotRoot: Int32Array;
+  private readonly slotUsed: Float64Array;
+  /** 1 if something was entered since the slot was last emptied. */
+  private readonly slotDirty: Uint8Array;
+  /** Slots below this one have been used at some time. */
+  private slotsEver = 0;
+  private clock = 0;
+  /** For each frame used as a table: whether entries may have come from it. Sticky until the whole table is flushed. */
+  private readonly cachedFrom: Uint8Array;
+  /** The slot each hart runs with; -1 at first. */
+  private readonly current: Int32Array;
+
+  constructor(ram: Ram, layout: Layout, harts: number) {
+    this.u8 = ram.u8;
+    this.u32 = ram.u32;
+    this.layout = layout;
+    this.slotHart = new Int32Array(layout.tlbSlots).fill(-1);
+    this.slotRoot = new Int32Array(layout.tlbSlots);
+    this.slotUsed = new Float64Array(layout.tlbSlots);
+    this.slotDirty = new Uint8Array(layout.tlbSlots);
+    this.cachedFrom = new Uint8Array(ram.endPfn);
+    this.current = new Int32Array(harts).fill(-1);
+  }
+
+  private base(slot: number): number {
+    return this.layout.tlb + slot * TLB_SLOT_BYTES;
+  }
+
+  /** The offset of the slot for an address space on a hart, taking the least recently used one if it has none. */
+  slotFor(hart: number, root: Pfn): number {
+    const key = hart * 2 ** 20 + root;
+    let slot = this.slotOf.get(key);
+    if (slot === undefined) {
+      slot = this.freeSlot();
+      this.slotOf.set(key, slot);
+      this.slotHart[slot] = hart;
+      this.slotRoot[slot] = root;
+    }
+    this.slotUsed[slot] = ++this.clock;
+    this.current[hart] = slot;
+    return this.base(slot);
+  }
+
+  private freeSlot(): number {
+    if (this.slotsEver < this.layout.tlbSlots) {
+      const slot = this.slotsEver++;
+      this.clear(slot);
+      return slot;
+    }
+    let oldest = -1;
+    for (let slot = 0; slot < this.slotsEver; slot++) {
+      if (this.slotHart[slot] < 0) return slot;
+      if (this.current[this.slotHart[slot]] === slot) continue;
+      if (oldest < 0 || this.slotUsed[slot] < this.slotUsed[oldest]) oldest = slot;
+    }
+    this.release(oldest);
+    return oldest;
+  }
+
+  private clear(slot: number): void {
+    const base = this.base(slot);
+    this.u8.fill(0xff, base, base + TLB_SLOT_BYTES);
+    this.slotDirty[slot] = 0;
+  }
+
+  private release(slot: number): void {
+    this.slotOf.delete(this.slotHart[slot] * 2 ** 20 + this.slotRoot[slot]);
+    if (this.slotDirty[slot] !== 0) this.clear(slot);
+    if (this.current[this.slotHart[slot]] === slot) this.current[this.slotHart[slot]] = -1;
+    this.slotHart[slot] = -1;
+  }
+
+  /**
+   * Enters a translation into a slot (by its offset). `payload`: for data the frame, for code the code page. `vaLow`, `vaHigh`: the
+   * address, below 2^47. `table`, `level`: where the leaf is.
+   */
+  enter(
+    slotBase: number,
+    kind: number,
+    vaLow: number,
+    vaHigh: number,
+    payload: number,
+    table: Pfn,
+    level: number,
+  ): void {
+    const index = (vaLow >>> 12) & (TLB_ENTRIES - 1);
+    const at = (slotBase + kind * TLB_ENTRIES * 8 + index * 8) >>> 2;
+    const low = kind === KIND_EXECUTE ? payload : (payload - (vaLow >>> 12)) & 0xfffff;
+    this.u32[at] = low | (((vaLow >>> 12) & 15) << 28);
+    this.u32[at + 1] = (vaHigh << 16) | (vaLow >>> 16);
+    this.u32[((slotBase + TLB_SOURCES) >>> 2) + kind * TLB_ENTRIES + index] = table | (level << LEVEL_SHIFT);
+    this.cachedFrom[table] |= level === 0 ? FROM_PAGES : FROM_SUPERPAGES;
+    this.slotDirty[(slotBase - this.layout.tlb) / TLB_SLOT_BYTES] = 1;
+  }
+
+  /** The virtual page of entry `i` (kind * TLB_ENTRIES + index) of a slot, or -1. */
+  private pageOf(slot: number, i: number): number {
+    const at = (this.base(slot) >>> 2) + 2 * i;
+    if (this.u32[at + 1] === INVALID) return -1;
+    return this.u32[at + 1] * 16 + (this.u32[at] >>> 28);
+  }
+
+  private sourceAt(slot: number): number {
+    return (this.base(slot) + TLB_SOURCES) >>> 2;
+  }
+
+  private drop(slot: number, i: number): void {
+    const at = (this.base(slot) >>> 2) + 2 * i;
+    this.u32[at] = INVALID;
+    this.u32[at + 1] = INVALID;
+    this.u32[this.sourceAt(slot) + i] = INVALID;
+  }
+
+  /** Drops what came from entries [first, first + count) of `table`. */
+  flushLeaf(table: Pfn, first: number, count: number): FlushResult {
+    const from = this.cachedFrom[table];
+    const result = { harts: 0, entries: 0 };
+    if (from === 0) return result;
+    if (count === 512) this.cachedFrom[table] = 0;
+    const harts = new Set<number>();
+    for (let slot = 0; slot < this.slotsEver; slot++) {
+      if (this.slotDirty[slot] === 0) continue;
+      let dropped = 0;
+      if ((from & FROM_PAGES) !== 0) dropped += this.dropPages(slot, table, first, count);
+      if ((from & FROM_SUPERPAGES) !== 0) dropped += this.dropSuperpages(slot, table, first, count);
+      if (dropped > 0) harts.add(this.slotHart[slot]);
+      result.entries += dropped;
+    }
+    result.harts = harts.size;
+    return result;
+  }
+
+  /** A leaf table's entry i maps pages that are i modulo 512: of 1,024 TLB entries two can hold them. */
+  private dropPages(slot: number, table: Pfn, first: number, count: number): number {
+    const sources = this.sourceAt(slot);
+    let dropped = 0;
+    for (let half = 0; half < KINDS * TLB_ENTRIES; half += 512) {
+      for (let i = half + first; i < half + first + count; i++) {
+        if (this.u32[sources + i] !== table) continue;
+        this.drop(slot, i);
+        dropped++;
+      }
+    }
+    return dropped;
+  }
+
+  private dropSuperpages(slot: number, table: Pfn, first: number, count: number): number {
+    const sources = this.sourceAt(slot);
+    let dropped = 0;
+    for (let i = 0; i < KINDS * TLB_ENTRIES; i++) {
+      const source = this.u32[sources + i];
+      const level = source >>> LEVEL_SHIFT;
+      if (source === INVALID || level === 0 || (source & 0xfffff) !== table) continue;
+      const index = Math.floor(this.pageOf(slot, i) / 512 ** level) % 512;
+      if (index < first || index >= first + count) continue;
+      this.drop(slot, i);
+      dropped++;
+    }
+    return dropped;
+  }
+
+  /** Drops the entries that `match` picks, of the given kind or of all. */
+  private dropWhere(kind: number | undefined, match: (slot: number, i: number) => boolean): FlushResult {
+    const harts = new Set<number>();
+    let entries = 0;
+    const start = kind === undefined ? 0 : kind * TLB_ENTRIES;
+    const end = kind === undefined ? KINDS * TLB_ENTRIES : start + TLB_ENTRIES;
+    for (let slot = 0; slot < this.slotsEver; slot++) {
+      if (this.slotDirty[slot] === 0) continue;
+      for (let i = start; i < end; i++) {
+        if (this.u32[(this.base(slot) >>> 2) + 2 * i + 1] === INVALID || !match(slot, i)) continue;
+        this.drop(slot, i);
+        entries++;
+        harts.add(this.slotHart[slot]);
+      }
+    }
+    return { harts: harts.size, entries };
+  }
+
+  /** Drops all write translations to a frame. */
+  dropWrites(pfn: Pfn): void {
+    this.dropWhere(KIND_WRITE, (slot, i) => this.payloadOf(slot, i) === pfn);
+  }
+
+  /** Drops all execute translations to a decoded code page. */
+  dropCode(codePage: number): void {
+    this.dropWhere(KIND_EXECUTE, (slot, i) => this.payloadOf(slot, i) === codePage);
+  }
+
+  private payloadOf(slot: number, i: number): number {
+    const low = this.u32[(this.base(slot) >>> 2) + 2 * i] & 0xfffff;
+    return i >= KIND_EXECUTE * TLB_ENTRIES ? low : (low + this.pageOf(slot, i)) & 0xfffff;
+  }
+
+  private countAndClear(slot: number): number {
+    let entries = 0;
+    if (this.slotDirty[slot] === 0) return 0;
+    for (let i = 0; i < KINDS * TLB_ENTRIES; i++) if (this.pageOf(slot, i) >= 0) entries++;
+    this.clear(slot);
+    return entries;
+  }
+
+  private flushSlots(match: (slot: number) => boolean): FlushResult {
+    const harts = new Set<number>();
+    let entries = 0;
+    for (let slot = 0; slot < this.slotsEver; slot++) {
+      if (this.slotHart[slot] < 0 || !match(slot)) continue;
+      const dropped = this.countAndClear(slot);
+      if (dropped > 0) harts.add(this.slotHart[slot]);
+      entries += dropped;
+    }
+    return { harts: harts.size, entries };
+  }
+
+  flushSpace(root: Pfn): FlushResult {
+    return this.flushSlots((slot) => this.slotRoot[slot] === root);
+  }
+
+  flushAll(): FlushResult {
+    const result = this.flushSlots(() => true);
+    this.cachedFrom.fill(0);
+    return result;
+  }
+
+  /** Gives up the slots of a root that is about to be freed. */
+  releaseSpace(root: Pfn): void {
+    for (let slot = 0; slot < this.slotsEver; slot++) {
+      if (this.slotHart[slot] < 0 || this.slotRoot[slot] !== root) continue;
+      if (this.current[this.slotHart[slot]] === slot) this.clear(slot);
+      else this.release(slot);
+    }
+  }
+
+  /** Every valid entry: `payload` is the frame, or the code page for KIND_EXECUTE. */
+  *entries(): Iterable<{
+    hart: number;
+    root: Pfn;
+    va: number;
+    kind: number;
+    payload: number;
+    table: Pfn;
+    index: number;
+  }> {
+    for (let slot = 0; slot < this.slotsEver; slot++) {
+      if (this.slotHart[slot] < 0 || this.slotDirty[slot] === 0) continue;
+      for (let i = 0; i < KINDS * TLB_ENTRIES; i++) {
+        const page = this.pageOf(slot, i);
+        if (page < 0) continue;
+        const source = this.u32[this.sourceAt(slot) + i];
+        yield {
+          hart: this.slotHart[slot],
+          root: asPfn(this.slotRoot[slot]),
+          va: page * 4096,
+          kind: Math.floor(i / TLB_ENTRIES),
+          payload: this.payloadOf(slot, i),
+          table: asPfn(source & 0xfffff),
+          index: Math.floor(page / 512 ** (source >>> LEVEL_SHIFT)) % 512,
+        };
+      }
+    }
+  }
+}

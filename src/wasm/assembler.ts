@@ -1,0 +1,453 @@
+// Writes WebAssembly modules as bytes: functions, imports, exports, structured control flow with labels instead of nesting depths.
+// Knows nothing of RISC-V. The machine's engines generate their code with it.
+
+export const I32 = 0x7f;
+export const I64 = 0x7e;
+export const F32 = 0x7d;
+export const F64 = 0x7c;
+export type ValueType = typeof I32 | typeof I64 | typeof F32 | typeof F64;
+const FUNCREF = 0x70;
+
+/** One-byte opcodes without immediates, loads and stores, by the specification's names in camel case. */
+export const op = {
+  unreachable: 0x00,
+  else: 0x05,
+  return: 0x0f,
+  drop: 0x1a,
+  select: 0x1b,
+  i32Load: 0x28,
+  i64Load: 0x29,
+  f32Load: 0x2a,
+  f64Load: 0x2b,
+  i32Load8S: 0x2c,
+  i32Load8U: 0x2d,
+  i32Load16S: 0x2e,
+  i32Load16U: 0x2f,
+  i64Load8S: 0x30,
+  i64Load8U: 0x31,
+  i64Load16S: 0x32,
+  i64Load16U: 0x33,
+  i64Load32S: 0x34,
+  i64Load32U: 0x35,
+  i32Store: 0x36,
+  i64Store: 0x37,
+  f32Store: 0x38,
+  f64Store: 0x39,
+  i32Store8: 0x3a,
+  i32Store16: 0x3b,
+  i64Store8: 0x3c,
+  i64Store16: 0x3d,
+  i64Store32: 0x3e,
+  i32Eqz: 0x45,
+  i32Eq: 0x46,
+  i32Ne: 0x47,
+  i32LtS: 0x48,
+  i32LtU: 0x49,
+  i32GtS: 0x4a,
+  i32GtU: 0x4b,
+  i32LeS: 0x4c,
+  i32LeU: 0x4d,
+  i32GeS: 0x4e,
+  i32GeU: 0x4f,
+  i64Eqz: 0x50,
+  i64Eq: 0x51,
+  i64Ne: 0x52,
+  i64LtS: 0x53,
+  i64LtU: 0x54,
+  i64GtS: 0x55,
+  i64GtU: 0x56,
+  i64LeS: 0x57,
+  i64LeU: 0x58,
+  i64GeS: 0x59,
+  i64GeU: 0x5a,
+  f32Eq: 0x5b,
+  f32Ne: 0x5c,
+  f32Lt: 0x5d,
+  f32Gt: 0x5e,
+  f32Le: 0x5f,
+  f32Ge: 0x60,
+  f64Eq: 0x61,
+  f64Ne: 0x62,
+  f64Lt: 0x63,
+  f64Gt: 0x64,
+  f64Le: 0x65,
+  f64Ge: 0x66,
+  i32Clz: 0x67,
+  i32Ctz: 0x68,
+  i32Add: 0x6a,
+  i32Sub: 0x6b,
+  i32Mul: 0x6c,
+  i32DivS: 0x6d,
+  i32DivU: 0x6e,
+  i32RemS: 0x6f,
+  i32RemU: 0x70,
+  i32And: 0x71,
+  i32Or: 0x72,
+  i32Xor: 0x73,
+  i32Shl: 0x74,
+  i32ShrS: 0x75,
+  i32ShrU: 0x76,
+  i64Clz: 0x79,
+  i64Ctz: 0x7a,
+  i64Add: 0x7c,
+  i64Sub: 0x7d,
+  i64Mul: 0x7e,
+  i64DivS: 0x7f,
+  i64DivU: 0x80,
+  i64RemS: 0x81,
+  i64RemU: 0x82,
+  i64And: 0x83,
+  i64Or: 0x84,
+  i64Xor: 0x85,
+  i64Shl: 0x86,
+  i64ShrS: 0x87,
+  i64ShrU: 0x88,
+  i64Rotl: 0x89,
+  f32Abs: 0x8b,
+  f32Neg: 0x8c,
+  f32Add: 0x92,
+  f32Sub: 0x93,
+  f32Mul: 0x94,
+  f32Div: 0x95,
+  f32Sqrt: 0x91,
+  f64Abs: 0x99,
+  f64Neg: 0x9a,
+  f64Trunc: 0x9d,
+  f64Nearest: 0x9e,
+  f64Sqrt: 0x9f,
+  f64Add: 0xa0,
+  f64Sub: 0xa1,
+  f64Mul: 0xa2,
+  f64Div: 0xa3,
+  i32WrapI64: 0xa7,
+  i64ExtendI32S: 0xac,
+  i64ExtendI32U: 0xad,
+  i64TruncF64S: 0xb0,
+  i64TruncF64U: 0xb1,
+  f32ConvertI32S: 0xb2,
+  f32ConvertI32U: 0xb3,
+  f32ConvertI64S: 0xb4,
+  f32ConvertI64U: 0xb5,
+  f32DemoteF64: 0xb6,
+  f64ConvertI32S: 0xb7,
+  f64ConvertI32U: 0xb8,
+  f64ConvertI64S: 0xb9,
+  f64ConvertI64U: 0xba,
+  f64PromoteF32: 0xbb,
+  i32ReinterpretF32: 0xbc,
+  i64ReinterpretF64: 0xbd,
+  f32ReinterpretI32: 0xbe,
+  f64ReinterpretI64: 0xbf,
+  i32Extend8S: 0xc0,
+  i32Extend16S: 0xc1,
+  i64Extend8S: 0xc2,
+  i64Extend16S: 0xc3,
+  i64Extend32S: 0xc4,
+} as const;
+
+/** A place to branch to: the nesting depth at which it was opened. */
+export type Label = number & { readonly label: unique symbol };
+
+function pushUnsigned(out: number[], n: number): void {
+  while (n >= 0x80) {
+    out.push((n & 0x7f) | 0x80);
+    n >>>= 7;
+  }
+  out.push(n);
+}
+
+function pushSigned32(out: number[], n: number): void {
+  for (;;) {
+    const low = n & 0x7f;
+    n >>= 7;
+    if ((n === 0 && (low & 0x40) === 0) || (n === -1 && (low & 0x40) !== 0)) {
+      out.push(low);
+      return;
+    }
+    out.push(low | 0x80);
+  }
+}
+
+function pushSigned64(out: number[], n: bigint): void {
+  for (;;) {
+    const low = Number(n & 0x7fn);
+    n >>= 7n;
+    if ((n === 0n && (low & 0x40) === 0) || (n === -1n && (low & 0x40) !== 0)) {
+      out.push(low);
+      return;
+    }
+    out.push(low | 0x80);
+  }
+}
+
+function pushName(out: number[], name: string): void {
+  const bytes = new TextEncoder().encode(name);
+  pushUnsigned(out, bytes.length);
+  out.push(...bytes);
+}
+
+/** The body of one function. Methods append instructions and return `this` for chaining. */
+export class Code {
+  readonly bytes: number[] = [];
+  private readonly locals: ValueType[] = [];
+  private readonly parameterCount: number;
+  private depth = 0;
+
+  constructor(parameters: readonly ValueType[]) {
+    this.parameterCount = parameters.length;
+  }
+
+  /** A new local variable, 0 at entry. */
+  local(type: ValueType): number {
+    this.locals.push(type);
+    return this.parameterCount + this.locals.length - 1;
+  }
+
+  /** Appends instructions by their one-byte opcodes. */
+  op(...opcodes: number[]): this {
+    this.bytes.push(...opcodes);
+    return this;
+  }
+
+  get(local: number): this {
+    this.bytes.push(0x20);
+    pushUnsigned(this.bytes, local);
+    return this;
+  }
+
+  set(local: number): this {
+    this.bytes.push(0x21);
+    pushUnsigned(this.bytes, local);
+    return this;
+  }
+
+  tee(local: number): this {
+    this.bytes.push(0x22);
+    pushUnsigned(this.bytes, local);
+    return this;
+  }
+
+  /** A constant; any integer whose low 32 bits are meant. */
+  i32(n: number): this {
+    this.bytes.push(0x41);
+    pushSigned32(this.bytes, n | 0);
+    return this;
+  }
+
+  /** A constant: a bigint (taken modulo 2^64), or a number in the signed 32-bit range. */
+  i64(n: bigint | number): this {
+    this.bytes.push(0x42);
+    if (typeof n === "number") pushSigned32(this.bytes, n);
+    else pushSigned64(this.bytes, BigInt.asIntN(64, n));
+    return this;
+  }
+
+  f64(n: number): this {
+    this.bytes.push(0x44, ...new Uint8Array(new Float64Array([n]).buffer));
+    return this;
+  }
+
+  /** A load or store with a constant byte offset; alignment is never promised. */
+  memory(opcode: number, offset = 0): this {
+    this.bytes.push(opcode, 0);
+    pushUnsigned(this.bytes, offset);
+    return this;
+  }
+
+  call(functionIndex: number): this {
+    this.bytes.push(0x10);
+    pushUnsigned(this.bytes, functionIndex);
+    return this;
+  }
+
+  /** call_indirect through table 0. */
+  callIndirect(typeIndex: number): this {
+    this.bytes.push(0x11);
+    pushUnsigned(this.bytes, typeIndex);
+    this.bytes.push(0);
+    return this;
+  }
+
+  /** Saturating truncation (0xfc prefix): i64.trunc_sat_f64_s is 6, _u 7. */
+  saturating(sub: number): this {
+    this.bytes.push(0xfc, sub);
+    return this;
+  }
+
+  private open(opcode: number, result: ValueType | undefined): Label {
+    this.bytes.push(opcode, result ?? 0x40);
+    return this.depth++ as Label;
+  }
+
+  /** Opens a block; a branch to its label goes to its end. */
+  block(result?: ValueType): Label {
+    return this.open(0x02, result);
+  }
+
+  /** Opens a loop; a branch to its label goes to its start. */
+  loop(): Label {
+    return this.open(0x03, undefined);
+  }
+
+  /** Opens a block that runs if the i32 on the stack is not 0. */
+  if(result?: ValueType): Label {
+    return this.open(0x04, result);
+  }
+
+  else(): this {
+    return this.op(op.else);
+  }
+
+  /** Closes the innermost block, loop or if. */
+  end(): this {
+    this.depth--;
+    return this.op(0x0b);
+  }
+
+  private pushDepth(label: Label): void {
+    pushUnsigned(this.bytes, this.depth - 1 - label);
+  }
+
+  br(label: Label): this {
+    this.bytes.push(0x0c);
+    this.pushDepth(label);
+    return this;
+  }
+
+  brIf(label: Label): this {
+    this.bytes.push(0x0d);
+    this.pushDepth(label);
+    return this;
+  }
+
+  brTable(labels: readonly Label[], otherwise: Label): this {
+    this.bytes.push(0x0e);
+    pushUnsigned(this.bytes, labels.length);
+    for (const label of labels) this.pushDepth(label);
+    this.pushDepth(otherwise);
+    return this;
+  }
+
+  /** The body as the code section holds it: size, locals, instructions, end. */
+  finish(): number[] {
+    if (this.depth !== 0) throw new Error(`${this.depth} unclosed blocks`);
+    const head: number[] = [];
+    pushUnsigned(head, this.locals.length);
+    for (const type of this.locals) head.push(1, type);
+    const out: number[] = [];
+    pushUnsigned(out, head.length + this.bytes.length + 1);
+    return out.concat(head, this.bytes, 0x0b);
+  }
+}
+
+export interface Signature {
+  readonly parameters: readonly ValueType[];
+  readonly results: readonly ValueType[];
+}
+
+/** One module with an imported memory `e.memory`. Import all functions before adding own ones: imports take the first indices. */
+export class ModuleBuilder {
+  private readonly types: string[] = [];
+  private readonly imports: number[][] = [];
+  private importedFunctions = 0;
+  private readonly functions: { type: number; name: string | undefined; code: Code }[] = [];
+  private tableImport: string | undefined;
+  private readonly memoryPages: number;
+
+  /** `memoryPages`: the size in 64 KiB pages of the memory that will be given; it never grows. */
+  constructor(memoryPages: number) {
+    this.memoryPages = memoryPages;
+  }
+
+  /** The index of a signature, e.g. for callIndirect. */
+  type(signature: Signature): number {
+    const bytes: number[] = [0x60];
+    pushUnsigned(bytes, signature.parameters.length);
+    bytes.push(...signature.parameters);
+    pushUnsigned(bytes, signature.results.length);
+    bytes.push(...signature.results);
+    const key = bytes.join(",");
+    const at = this.types.indexOf(key);
+    return at >= 0 ? at : this.types.push(key) - 1;
+  }
+
+  importFunction(name: string, signature: Signature): number {
+    if (this.functions.length > 0) throw new Error("imports come before functions");
+    const bytes: number[] = [];
+    pushName(bytes, "e");
+    pushName(bytes, name);
+    bytes.push(0x00);
+    pushUnsigned(bytes, this.type(signature));
+    this.imports.push(bytes);
+    return this.importedFunctions++;
+  }
+
+  /** Imports table 0, of functions, as `e.<name>`. */
+  importTable(name: string): void {
+    this.tableImport = name;
+  }
+
+  /** Adds a function, exported if it has a name; `emit` writes its body. Returns its index. */
+  function(signature: Signature, name: string | undefined, emit: (code: Code) => void): number {
+    const code = new Code(signature.parameters);
+    this.functions.push({ type: this.type(signature), name, code });
+    const index = this.importedFunctions + this.functions.length - 1;
+    emit(code);
+    return index;
+  }
+
+  finish(): Uint8Array<ArrayBuffer> {
+    const out: number[] = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
+    const section = (id: number, items: readonly (readonly number[])[]): void => {
+      const body: number[] = [];
+      pushUnsigned(body, items.length);
+      for (const item of items) for (const byte of item) body.push(byte);
+      out.push(id);
+      pushUnsigned(out, body.length);
+      for (const byte of body) out.push(byte);
+    };
+    const imports = [...this.imports];
+    const memory: number[] = [];
+    pushName(memory, "e");
+    pushName(memory, "memory");
+    memory.push(0x02, 0x01);
+    pushUnsigned(memory, this.memoryPages);
+    pushUnsigned(memory, this.memoryPages);
+    imports.push(memory);
+    if (this.tableImport !== undefined) {
+      const table: number[] = [];
+      pushName(table, "e");
+      pushName(table, this.tableImport);
+      table.push(0x01, FUNCREF, 0x00, 0x00);
+      imports.push(table);
+    }
+    section(
+      1,
+      this.types.map((key) => key.split(",").map(Number)),
+    );
+    section(2, imports);
+    section(
+      3,
+      this.functions.map((f) => {
+        const item: number[] = [];
+        pushUnsigned(item, f.type);
+        return item;
+      }),
+    );
+    const exports: number[][] = [];
+    this.functions.forEach((f, i) => {
+      if (f.name === undefined) return;
+      const item: number[] = [];
+      pushName(item, f.name);
+      item.push(0x00);
+      pushUnsigned(item, this.importedFunctions + i);
+      exports.push(item);
+    });
+    section(7, exports);
+    section(
+      10,
+      this.functions.map((f) => f.code.finish()),
+    );
+    return Uint8Array.from(out);
+  }
+}
