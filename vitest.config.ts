@@ -4,7 +4,14 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "quick", include: ["{src,bench,tools}/**/*.test.ts"], exclude: ["**/*.guest.test.ts"], testTimeout: 30_000 } },
+      {
+        test: {
+          name: "quick",
+          include: ["{src,bench,tools}/**/*.test.ts"],
+          exclude: ["**/*.guest.test.ts"],
+          testTimeout: 30_000,
+        },
+      },
       { test: { name: "guest", include: ["{src,guest,docs}/**/*.guest.test.ts"], testTimeout: 120_000 } },
     ],
   },

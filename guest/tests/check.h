@@ -145,11 +145,11 @@ static unused int ended(pid_t child)
 		;
 	return status;
 }
-#define in_child(block)                \
+#define in_child(...)                  \
 	({                             \
 		pid_t child_ = fork(); \
 		if (child_ == 0) {     \
-			block;         \
+			__VA_ARGS__;   \
 			fflush(stdout);\
 			_exit(failures ? 1 : 0); \
 		}                      \
@@ -157,9 +157,9 @@ static unused int ended(pid_t child)
 	})
 
 /* Like in_child, and the child's failed expectations count here. */
-#define expect_in_child(block)                                  \
+#define expect_in_child(...)                                    \
 	do {                                                    \
-		int status_ = in_child(failures = 0; block);    \
+		int status_ = in_child(failures = 0; __VA_ARGS__);\
 		if (status_)                                    \
 			expect_that(0, "a child failed or died"); \
 	} while (0)

@@ -16,9 +16,7 @@ const SEEDED_EPOCH = 1_767_225_600;
 export function addNs(time: HostTime, ns: number): HostTime {
   const sec = Math.floor(ns / NSEC_PER_SEC);
   const nsec = time.nsec + Math.round(ns - sec * NSEC_PER_SEC);
-  return nsec >= NSEC_PER_SEC
-    ? { sec: time.sec + sec + 1, nsec: nsec - NSEC_PER_SEC }
-    : { sec: time.sec + sec, nsec };
+  return nsec >= NSEC_PER_SEC ? { sec: time.sec + sec + 1, nsec: nsec - NSEC_PER_SEC } : { sec: time.sec + sec, nsec };
 }
 /** Nanoseconds as seconds and nanoseconds. */
 export const splitNs = (ns: number): HostTime => addNs({ sec: 0, nsec: 0 }, ns);

@@ -10,6 +10,7 @@ import type { Process, ProcessGroup } from "./process.ts";
 import type { Random } from "./random.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { ShmTable } from "./shm.ts";
+import type { SigInfo } from "./siginfo.ts";
 import type { Signals } from "./signal.ts";
 import type { Strace } from "./strace.ts";
 import type { SyscallTable } from "./syscall/all.ts";
@@ -86,6 +87,12 @@ export class Kernel implements KernelParts {
     machine: "riscv64",
     domainname: "(none)",
   };
+  /** Called when a signal that dumps core ends a program, before its memory goes: for `--verbose` reports. */
+  onFatalSignal: ((task: Task, info: SigInfo) => void) | null = null;
+  /** Called when the last thread of a process has exited and its files and memory are released (mshare: regions lose their owner). */
+  readonly processExitHooks: ((process: Process) => void)[] = [];
+  /** Called when a process has been reaped (Machine.run waits for its program so). */
+  onReap: ((process: Process) => void) | null = null;
   /** Processes and threads created since boot (processes of /proc/stat). */
   forks = 0;
   #lastPid = 0;

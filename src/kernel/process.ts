@@ -7,6 +7,7 @@ import type { Rlimits } from "./rlimit.ts";
 import { SignalQueue } from "./siginfo.ts";
 import type { SignalHandlers } from "./signal-handlers.ts";
 import type { Task } from "./task.ts";
+import type { Timer } from "./timer.ts";
 import { WaitQueue } from "./wait.ts";
 
 /** What the process core needs of a terminal; kernel/fs's tty implements it. */
@@ -43,7 +44,8 @@ export class ProcessGroup {
    */
   isOrphaned(without?: Process): boolean {
     for (const process of this.members) {
-      if (process === without || process.state !== "alive" || process.parent === null || process.parent.pid === 1) continue;
+      if (process === without || process.state !== "alive" || process.parent === null || process.parent.pid === 1)
+        continue;
       const parent = process.parent.group;
       if (parent !== this && parent.session === this.session) return false;
     }
@@ -131,6 +133,8 @@ export class Process {
   /** The process has become a zombie: pidfd pollers. */
   readonly ended = new WaitQueue();
   readonly itimers: IntervalTimer[] = [0, 1, 2].map(() => ({ interval: 0, expires: Infinity }));
+  /** The host of ITIMER_REAL. */
+  realTimer: Timer | null = null;
   posixTimers: PosixTimers | null = null;
   /** ns on CLOCK_MONOTONIC. */
   readonly startTime: number;

@@ -44,7 +44,11 @@ export const SIGNAL_NAMES = (
 
 /** "SIGSEGV", "SIGRT_3": as strace writes them. */
 export const signalName = (signo: number): string =>
-  signo >= 1 && signo <= 31 ? `SIG${SIGNAL_NAMES[signo - 1]}` : signo <= NSIG ? `SIGRT_${signo - SIGRTMIN}` : `${signo}`;
+  signo >= 1 && signo <= 31
+    ? `SIG${SIGNAL_NAMES[signo - 1]}`
+    : signo <= NSIG
+      ? `SIGRT_${signo - SIGRTMIN}`
+      : `${signo}`;
 
 /** A set of signals: bit n-1 is signal n. */
 export type SigSet = bigint;

@@ -14,7 +14,15 @@ export const SA_NODEFER = 0x40000000;
 export const SA_RESETHAND = 0x80000000;
 /** The flags that riscv knows (UAPI_SA_FLAGS); others are cleared, as rt_sigaction shows to those who ask. */
 export const SA_KNOWN =
-  (SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER | SA_RESETHAND | SA_EXPOSE_TAGBITS) >>> 0;
+  (SA_NOCLDSTOP |
+    SA_NOCLDWAIT |
+    SA_SIGINFO |
+    SA_ONSTACK |
+    SA_RESTART |
+    SA_NODEFER |
+    SA_RESETHAND |
+    SA_EXPOSE_TAGBITS) >>>
+  0;
 
 export interface SigAction {
   /** Address, SIG_DFL or SIG_IGN. */
@@ -42,6 +50,8 @@ export class SignalHandlers {
   }
   /** exec: handlers go, ignored signals stay ignored. CLONE_CLEAR_SIGHAND: the same, for all that are not ignored. */
   resetForExec(): void {
-    this.#actions = this.#actions.map((action) => (action.handler === SIG_IGN ? { ...DEFAULT, handler: SIG_IGN } : DEFAULT));
+    this.#actions = this.#actions.map((action) =>
+      action.handler === SIG_IGN ? { ...DEFAULT, handler: SIG_IGN } : DEFAULT,
+    );
   }
 }

@@ -172,7 +172,10 @@ export class Task {
   /** A signal that it does not block, or the end of the process, is pending: interruptible waits end. */
   signalPending(): boolean {
     if (this.process.exiting || this.process.execTask !== null) return true;
-    return ((this.pending.set | this.process.pending.set) & (~this.sigmask | this.waitedFor)) !== 0n || this.process.stopPending(this);
+    return (
+      ((this.pending.set | this.process.pending.set) & (~this.sigmask | this.waitedFor)) !== 0n ||
+      this.process.stopPending(this)
+    );
   }
   /** SIGKILL or the end of the process is pending. */
   fatalSignalPending(): boolean {

@@ -1,0 +1,103 @@
+// struct termios and its bits (uapi/asm-generic/termbits.h), and the settings that a new terminal has (tty_std_termios).
+// Used by the line discipline and the terminal's ioctls.
+
+// c_iflag
+export const IGNBRK = 0o1;
+export const BRKINT = 0o2;
+export const ISTRIP = 0o40;
+export const INLCR = 0o100;
+export const IGNCR = 0o200;
+export const ICRNL = 0o400;
+export const IUCLC = 0o1000;
+export const IXON = 0o2000;
+export const IXANY = 0o4000;
+export const IMAXBEL = 0o20000;
+export const IUTF8 = 0o40000;
+// c_oflag
+export const OPOST = 0o1;
+export const OLCUC = 0o2;
+export const ONLCR = 0o4;
+export const OCRNL = 0o10;
+export const ONOCR = 0o20;
+export const ONLRET = 0o40;
+export const XTABS = 0o14000;
+// c_lflag
+export const ISIG = 0o1;
+export const ICANON = 0o2;
+export const ECHO = 0o10;
+export const ECHOE = 0o20;
+export const ECHOK = 0o40;
+export const ECHONL = 0o100;
+export const NOFLSH = 0o200;
+export const TOSTOP = 0o400;
+export const ECHOCTL = 0o1000;
+export const ECHOPRT = 0o2000;
+export const ECHOKE = 0o4000;
+export const IEXTEN = 0o100000;
+export const EXTPROC = 0o200000;
+// c_cc
+export const VINTR = 0;
+export const VQUIT = 1;
+export const VERASE = 2;
+export const VKILL = 3;
+export const VEOF = 4;
+export const VTIME = 5;
+export const VMIN = 6;
+export const VSTART = 8;
+export const VSTOP = 9;
+export const VSUSP = 10;
+export const VEOL = 11;
+export const VREPRINT = 12;
+export const VWERASE = 14;
+export const VLNEXT = 15;
+export const VEOL2 = 16;
+
+const NCCS = 19;
+/** sizeof(struct termios) in the kernel's ABI. */
+export const TERMIOS_SIZE = 36;
+/** A control character that is switched off. */
+export const DISABLED = 0;
+
+export interface Termios {
+  iflag: number;
+  oflag: number;
+  cflag: number;
+  lflag: number;
+  line: number;
+  cc: Uint8Array;
+}
+
+/** A new terminal's settings: canonical, echoing, 38400 baud, 8 bits. */
+export function standardTermios(): Termios {
+  const cc = new Uint8Array(NCCS);
+  cc.set([3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0]);
+  return {
+    iflag: ICRNL | IXON,
+    oflag: OPOST | ONLCR,
+    cflag: 0o17 | 0o60 | 0o200 | 0o2000, // B38400 | CS8 | CREAD | HUPCL
+    lflag: ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
+    line: 0,
+    cc,
+  };
+}
+
+export function encodeTermios(t: Termios): Uint8Array {
+  const out = new Uint8Array(TERMIOS_SIZE);
+  const view = new DataView(out.buffer);
+  [t.iflag, t.oflag, t.cflag, t.lflag].forEach((flags, i) => view.setUint32(4 * i, flags, true));
+  out[16] = t.line;
+  out.set(t.cc, 17);
+  return out;
+}
+
+export function decodeTermios(bytes: Uint8Array): Termios {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, TERMIOS_SIZE);
+  return {
+    iflag: view.getUint32(0, true),
+    oflag: view.getUint32(4, true),
+    cflag: view.getUint32(8, true),
+    lflag: view.getUint32(12, true),
+    line: bytes[16]!,
+    cc: bytes.slice(17, 17 + NCCS),
+  };
+}

@@ -1,0 +1,181 @@
+// What a task does about its signals on the way back to user mode (get_signal, arch_do_signal_or_restart): end, stop, run a handler, and restart or end
+// the system call that was interrupted. Called by trap.ts whenever `task.work` is set; the calls of the signal family use the mask helpers.
+import { EFAULT, EINTR, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, ERESTART_RESTARTBLOCK } from "../base/errno.ts";
+import { exitTask, groupExit } from "./exit.ts";
+import { CLD_STOPPED, CORE_SIGNALS, IGNORED_BY_DEFAULT, SIGSEGV, SIGSTOP, SI_KERNEL, STOP_SIGNALS } from "./siginfo.ts";
+import { type SigInfo, type SigSet, nextSignal, sigbit } from "./siginfo.ts";
+import { SA_NODEFER, SA_RESETHAND, SA_RESTART, SIG_DFL, SIG_IGN } from "./signal-handlers.ts";
+import { popFrame, pushFrame } from "./sigframe.ts";
+import type { SyscallResult } from "./syscall/table.ts";
+import type { Process } from "./process.ts";
+import type { Task } from "./task.ts";
+import type { Wait } from "./wait.ts";
+
+const NR_RESTART_SYSCALL = 128;
+const REG_A0 = 10;
+const REG_A7 = 17;
+const NO_HANDLER = { handler: SIG_DFL, flags: 0, mask: 0n };
+
+/**
+ * Does all that is pending. True: the task may run in user mode (then `work` is clear). False: it has exited or stopped and is off the
+ * run queue.
+ */
+export function returnToUser(task: Task): boolean {
+  const { process } = task;
+  for (;;) {
+    if (process.exiting) {
+      exitTask(task, process.exitStatus);
+      return false;
+    }
+    if (process.execTask !== null && process.execTask !== task) {
+      exitTask(task, 0);
+      return false;
+    }
+    if (process.stopSignal !== 0) {
+      park(task);
+      return false;
+    }
+    const info = dequeue(task, ~task.sigmask);
+    if (info === null) break;
+    const { signo } = info;
+    const action = process.handlers.get(signo);
+    if (action.handler === SIG_IGN) continue;
+    if (action.handler !== SIG_DFL) {
+      runHandler(task, info);
+      continue;
+    }
+    const bit = sigbit(signo);
+    if ((IGNORED_BY_DEFAULT & bit) !== 0n) continue;
+    if ((STOP_SIGNALS & bit) !== 0n) {
+      if (signo !== SIGSTOP && process.group.isOrphaned()) continue;
+      stopProcess(process, signo);
+      continue;
+    }
+    if ((CORE_SIGNALS & bit) !== 0n) task.kernel.onFatalSignal?.(task, info);
+    groupExit(process, signo);
+  }
+  finishCall(task);
+  if (task.savedSigmask !== null) {
+    task.sigmask = task.savedSigmask;
+    task.savedSigmask = null;
+    // What was held back only by the temporary mask's end comes now.
+    if (task.signalPending()) return returnToUser(task);
+  }
+  task.work = false;
+  return true;
+}
+
+/** Takes the next pending signal of `set` off the queues, the task's own first; null if there is none. */
+export function dequeue(task: Task, set: SigSet): SigInfo | null {
+  let signo = nextSignal(task.pending.set & set);
+  if (signo !== 0) return task.pending.take(signo);
+  signo = nextSignal(task.process.pending.set & set);
+  if (signo === 0) return null;
+  const info = task.process.pending.take(signo);
+  if (info.timerId !== undefined) task.process.posixTimers?.delivered(info);
+  return info;
+}
+
+function park(task: Task): void {
+  const { process } = task;
+  task.kernel.scheduler.suspend(task, "T");
+  for (const other of process.threads.values()) {
+    if (other.state !== "T" && !other.waiting?.uninterruptible) return;
+  }
+  if (process.stopComplete) return;
+  process.stopComplete = true;
+  process.stopUnreported = true;
+  process.continueUnreported = false;
+  task.kernel.signals.notifyParentOfStop(process, CLD_STOPPED);
+}
+
+function stopProcess(process: Process, signo: number): void {
+  process.stopSignal = signo;
+  process.stopComplete = false;
+  for (const task of process.threads.values()) process.kernel.signals.interrupt(task);
+}
+
+/** The restart code in a0, if the task comes from a system call that was interrupted; else 0. */
+function restartCode(task: Task): number {
+  if (task.callNr < 0) return 0;
+  const code = -task.regs.signed(REG_A0);
+  return code === ERESTARTSYS || code === ERESTARTNOINTR || code === ERESTARTNOHAND || code === ERESTART_RESTARTBLOCK
+    ? code
+    : 0;
+}
+
+/** Back to the ecall, with the argument that the result has overwritten. */
+function rewind(task: Task): void {
+  task.regs.setX(REG_A0, (BigInt(task.callA0Hi >>> 0) << 32n) | BigInt(task.callA0Lo >>> 0));
+  task.regs.pc -= 4;
+}
+
+/** No handler runs: an interrupted call is made again. */
+function finishCall(task: Task): void {
+  const code = restartCode(task);
+  if (code !== 0) {
+    rewind(task);
+    if (code === ERESTART_RESTARTBLOCK) task.regs.setNumber(REG_A7, NR_RESTART_SYSCALL);
+  }
+  task.callNr = -1;
+}
+
+function runHandler(task: Task, info: SigInfo): void {
+  const { signo } = info;
+  const { process } = task;
+  const action = process.handlers.get(signo);
+  const code = restartCode(task);
+  if (code !== 0) {
+    if (code === ERESTARTNOINTR || (code === ERESTARTSYS && (action.flags & SA_RESTART) !== 0)) rewind(task);
+    else task.regs.setNumber(REG_A0, -EINTR);
+  }
+  task.callNr = -1;
+  const oldMask = task.savedSigmask ?? task.sigmask;
+  if (pushFrame(task, info, action, oldMask) !== 0) {
+    // The handler cannot run: SIGSEGV, and without a second chance if that was the signal (force_sigsegv).
+    if (signo === SIGSEGV) process.handlers.set(SIGSEGV, NO_HANDLER);
+    task.kernel.signals.force(task, { signo: SIGSEGV, code: SI_KERNEL, addr: 0 });
+    return;
+  }
+  task.savedSigmask = null;
+  task.sigmask |= action.mask | ((action.flags & SA_NODEFER) !== 0 ? 0n : sigbit(signo));
+  if ((action.flags & SA_RESETHAND) !== 0) process.handlers.set(signo, NO_HANDLER);
+}
+
+/** rt_sigreturn. */
+export function sigreturn(task: Task): number {
+  task.restart = null;
+  task.callNr = -1; // The frame's registers stand: nothing is a result, nothing is restarted.
+  const mask = popFrame(task);
+  if (typeof mask === "number") {
+    task.kernel.signals.force(task, { signo: SIGSEGV, code: SI_KERNEL, addr: 0 });
+    return -EFAULT;
+  }
+  task.kernel.signals.setMask(task, mask);
+  return 0;
+}
+
+/**
+ * Runs a call under a temporary signal mask (ppoll, pselect6, epoll_pwait, rt_sigsuspend). If it was interrupted the old mask comes back after the
+ * handler's frame has been pushed, else at once.
+ */
+export function withSigmask(task: Task, mask: SigSet | null, call: () => SyscallResult): SyscallResult {
+  if (mask === null) return call();
+  task.savedSigmask = task.sigmask;
+  task.kernel.signals.setMask(task, mask);
+  const result = call();
+  return typeof result === "number" ? endSigmask(task, result) : waitWithSigmask(task, result);
+}
+function* waitWithSigmask(task: Task, call: Generator<Wait, number>): Generator<Wait, number> {
+  return endSigmask(task, yield* call);
+}
+function endSigmask(task: Task, result: number): number {
+  if (result === -EINTR || result <= -ERESTARTSYS) {
+    task.work = true;
+  } else if (task.savedSigmask !== null) {
+    const old = task.savedSigmask;
+    task.savedSigmask = null;
+    task.kernel.signals.setMask(task, old);
+  }
+  return result;
+}

@@ -1,0 +1,174 @@
+// Sending signals: from kill and friends, from the kernel (faults, terminals, timers, children). What happens when one arrives — handler,
+// default action — is signal-delivery.ts. One Signals per kernel; everyone who has a reason sends through it.
+import type { Process, ProcessGroup } from "./process.ts";
+import {
+  CLD_CONTINUED,
+  CLD_STOPPED,
+  IGNORED_BY_DEFAULT,
+  SIGCHLD,
+  SIGCONT,
+  SIGKILL,
+  STOP_SIGNALS,
+  UNBLOCKABLE,
+} from "./siginfo.ts";
+import { SIGSTOP, type SigInfo, type SigSet, sigbit } from "./siginfo.ts";
+import { SA_NOCLDSTOP, SIG_DFL, SIG_IGN } from "./signal-handlers.ts";
+import { USER_HZ } from "./clock.ts";
+import type { Kernel } from "./kernel.ts";
+import type { Task } from "./task.ts";
+import { WaitQueue } from "./wait.ts";
+
+const ticks = (ns: number): number => Math.floor((ns / 1e9) * USER_HZ);
+
+export class Signals {
+  readonly #kernel: Kernel;
+  /** Woken when a thread of a process that is in exec has exited. */
+  readonly threadGone = new WaitQueue();
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel;
+  }
+
+  /** To one thread (tkill, faults). */
+  sendToTask(task: Task, info: SigInfo): void {
+    if (task.exited) return;
+    if (!this.#prepare(task.process, task, info.signo)) return;
+    if (!task.pending.add(info)) return;
+    task.process.signalArrived.wake();
+    if (this.#wants(task, info.signo)) this.#notify(task, info.signo);
+  }
+
+  /** To a process: any thread that does not block the signal takes it. */
+  sendToProcess(process: Process, info: SigInfo): void {
+    if (process.state !== "alive") return;
+    const main = process.anyTask;
+    if (main === null || !this.#prepare(process, main, info.signo)) return;
+    if (!process.pending.add(info)) return;
+    process.signalArrived.wake();
+    if (this.#wants(main, info.signo)) return this.#notify(main, info.signo);
+    for (const task of process.threads.values()) {
+      if (this.#wants(task, info.signo)) return this.#notify(task, info.signo);
+    }
+  }
+
+  /** To all members of a process group. */
+  sendToGroup(group: ProcessGroup, info: SigInfo): void {
+    for (const process of [...group.members]) this.sendToProcess(process, info);
+  }
+
+  /** For what a thread itself did (a fault): cannot be blocked or ignored; then it is fatal. */
+  force(task: Task, info: SigInfo): void {
+    const bit = sigbit(info.signo);
+    const blocked = (task.sigmask & bit) !== 0n;
+    if (blocked || task.process.handlers.get(info.signo).handler === SIG_IGN) {
+      task.process.handlers.set(info.signo, { handler: SIG_DFL, flags: 0, mask: 0n });
+      task.sigmask &= ~bit;
+    }
+    task.pending.add(info);
+    task.process.signalArrived.wake();
+    this.#notify(task, info.signo);
+  }
+
+  /** Sets the mask of blocked signals; those that are pending and no longer blocked are taken before the task runs on. */
+  setMask(task: Task, mask: SigSet): void {
+    task.sigmask = mask & ~UNBLOCKABLE;
+    if (task.signalPending()) task.work = true;
+  }
+
+  /** An action was set to ignore (or to a default that ignores): what is pending goes (do_sigaction). */
+  actionChanged(process: Process, signo: number): void {
+    if (!this.isIgnored(process, signo)) return;
+    process.pending.flush(sigbit(signo));
+    for (const task of process.threads.values()) task.pending.flush(sigbit(signo));
+  }
+
+  /** The action now set discards `signo`. */
+  isIgnored(process: Process, signo: number): boolean {
+    const { handler } = process.handlers.get(signo);
+    return handler === SIG_IGN || (handler === SIG_DFL && (IGNORED_BY_DEFAULT & sigbit(signo)) !== 0n);
+  }
+
+  /** Tells the parent that `process` has stopped or runs again (do_notify_parent_cldstop). */
+  notifyParentOfStop(process: Process, code: typeof CLD_STOPPED | typeof CLD_CONTINUED): void {
+    const parent = process.parent;
+    if (parent === null) return;
+    const { handler, flags } = parent.handlers.get(SIGCHLD);
+    if (handler !== SIG_IGN && (flags & SA_NOCLDSTOP) === 0) {
+      const status = code === CLD_STOPPED ? process.stopSignal : SIGCONT;
+      this.sendToProcess(parent, this.childInfo(process, code, status));
+    }
+    parent.childChanged.wake();
+  }
+
+  /** SIGCHLD's siginfo about `process`. */
+  childInfo(process: Process, code: number, status: number, signo = SIGCHLD): SigInfo {
+    const usage = process.usage();
+    return {
+      signo,
+      code,
+      pid: process.pid,
+      uid: process.leader.creds.uid,
+      status,
+      utime: ticks(usage.utime),
+      stime: ticks(usage.stime),
+    };
+  }
+
+  /** All threads run again after a stop. */
+  resume(process: Process): void {
+    process.stopSignal = 0;
+    process.stopComplete = false;
+    process.stopUnreported = false;
+    for (const task of process.threads.values()) {
+      if (task.state === "T") this.#kernel.scheduler.wake(task);
+    }
+  }
+
+  /** prepare_signal: stop and continue signals cancel each other. False if the signal is to be dropped. */
+  #prepare(process: Process, task: Task, signo: number): boolean {
+    if (process.exiting) return signo === SIGKILL;
+    const bit = sigbit(signo);
+    if ((bit & STOP_SIGNALS) !== 0n) this.#flushAll(process, sigbit(SIGCONT));
+    if (signo === SIGCONT) {
+      this.#flushAll(process, STOP_SIGNALS);
+      if (process.stopSignal !== 0) {
+        const reported = process.stopComplete;
+        this.resume(process);
+        if (reported) {
+          process.continueUnreported = true;
+          this.notifyParentOfStop(process, CLD_CONTINUED);
+        }
+      }
+    }
+    // pid 1 of this system runs no guest code: nothing can be delivered to it.
+    if (process === this.#kernel.init) return false;
+    const blocked =
+      (task.sigmask & bit) !== 0n || ((task.savedSigmask ?? 0n) & bit) !== 0n || (task.waitedFor & bit) !== 0n;
+    return blocked || signo === SIGKILL || signo === SIGSTOP || !this.isIgnored(process, signo);
+  }
+
+  #flushAll(process: Process, signals: SigSet): void {
+    process.pending.flush(signals);
+    for (const task of process.threads.values()) task.pending.flush(signals);
+  }
+
+  #wants(task: Task, signo: number): boolean {
+    return (sigbit(signo) & (~task.sigmask | task.waitedFor)) !== 0n;
+  }
+
+  #notify(task: Task, signo: number): void {
+    if (signo === SIGKILL) {
+      for (const thread of task.process.threads.values()) this.interrupt(thread);
+    } else {
+      this.interrupt(task);
+    }
+  }
+
+  /** Makes a task look at its signals: ends an interruptible wait, or any wait and stop if the task is to die. */
+  interrupt(task: Task): void {
+    task.work = true;
+    const fatal = task.fatalSignalPending();
+    const { waiting } = task;
+    if (waiting !== null && (fatal || !waiting.uninterruptible)) waiting.end("signal");
+    if (task.state === "T" && fatal) this.#kernel.scheduler.wake(task);
+  }
+}

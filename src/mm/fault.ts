@@ -1,0 +1,318 @@
+// The only place where a page becomes present (mm/memory.c: handle_mm_fault). kernel/trap.ts comes here through Mm.fault with what the MMU
+// recorded; usercopy and populate come here too. Nothing is allocated in the usual case: results are shared constants.
+//
+// Order of a fault: VMA (a window redirects once, to the host's VMA and tables) → rights → entry → page → table.
+import { TASK_SIZE } from "../base/limits.ts";
+import { PAGE_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
+import { PTE_A, PTE_D, PTE_V, PTE_W, makePte } from "../machine/pte.ts";
+import { ACCESS_EXECUTE, ACCESS_WRITE } from "../machine/trap.ts";
+import { prepareAnonVma } from "./anon-vma.ts";
+import { BUS_ADRERR, FAULT_AROUND_PAGES, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGSEGV } from "./constants.ts";
+import { FRAME_EXCLUSIVE, FRAME_LAZYFREE, KIND_ANON, KIND_ZERO } from "./frame.ts";
+import type { Mm } from "./mm.ts";
+import { PAGE_NOMEM } from "./object.ts";
+import { PTE_PRESENT, ensureTable, findTable, leafIndex, protectionBits, readLeaf } from "./page-table.ts";
+import { countRss } from "./rmap.ts";
+import { expandStack } from "./stack.ts";
+import { VM_EXEC, VM_GROWSDOWN, VM_MAYSHARE, VM_READ, VM_SHARED, VM_WRITE, type Vma } from "./vma.ts";
+
+/** How a fault ended. `linked`: it connected the process's tables to a region's (then neither minor nor major unless the page was new too). */
+export type FaultResult =
+  | { readonly kind: "done"; readonly minor: boolean; readonly major: boolean; readonly linked: boolean }
+  | { readonly kind: "signal"; readonly signo: number; readonly code: number; readonly va: number }
+  | { readonly kind: "oom" };
+
+const DONE_MINOR: FaultResult = { kind: "done", minor: true, major: false, linked: false };
+const DONE_MAJOR: FaultResult = { kind: "done", minor: false, major: true, linked: false };
+const DONE_LINKED: FaultResult = { kind: "done", minor: false, major: false, linked: true };
+const DONE_MINOR_LINKED: FaultResult = { kind: "done", minor: true, major: false, linked: true };
+const DONE_MAJOR_LINKED: FaultResult = { kind: "done", minor: false, major: true, linked: true };
+const OUT_OF_MEMORY: FaultResult = { kind: "oom" };
+
+// Outcomes inside this file (VM_FAULT_*).
+const MINOR = 0;
+const MAJOR = 1;
+const OOM = 2;
+const BUS = 3;
+
+/** Whether a VMA's flags allow an access (riscv access_error: write implies read, execute-only is execute-only). */
+export function isAllowed(vmFlags: number, access: number): boolean {
+  if ((access & ACCESS_WRITE) !== 0) return (vmFlags & VM_WRITE) !== 0;
+  if ((access & ACCESS_EXECUTE) !== 0) return (vmFlags & VM_EXEC) !== 0;
+  return (vmFlags & (VM_READ | VM_WRITE)) !== 0;
+}
+
+/** Resolves a fault of `access` (one of ACCESS_*) at `va`. */
+export function handleFault(mm: Mm, va: number, access: number): FaultResult {
+  mm.memory.stat.pgfault++;
+  const vma = mm.vmas.find(va);
+  if (vma === null || va >= TASK_SIZE) return segv(SEGV_MAPERR, va);
+  if (vma.start > va && ((vma.flags & VM_GROWSDOWN) === 0 || expandStack(vma, va) < 0)) return segv(SEGV_MAPERR, va);
+  if (vma.window !== null) return windowFault(mm, vma, va, access);
+  if (!isAllowed(vma.flags, access)) return segv(SEGV_ACCERR, va);
+  switch (resolvePage(mm, va, vma, 0, access, mm)) {
+    case MINOR:
+      mm.minorFaults++;
+      return DONE_MINOR;
+    case MAJOR:
+      mm.majorFaults++;
+      mm.memory.stat.pgmajfault++;
+      return DONE_MAJOR;
+    case OOM:
+      return OUT_OF_MEMORY;
+    default:
+      return { kind: "signal", signo: SIGBUS, code: BUS_ADRERR, va };
+  }
+}
+
+function segv(code: number, va: number): FaultResult {
+  return { kind: "signal", signo: SIGSEGV, code, va };
+}
+
+/** A fault in a window: the host's VMA decides, the host's tables take the page (with --no-share: the process's own), and a link is made. */
+function windowFault(mm: Mm, vma: Vma, va: number, access: number): FaultResult {
+  const window = vma.window!;
+  const host = window.host;
+  const hostVa = va - vma.start + window.hostStart;
+  const hostVma = window.dead ? null : host.vmas.lookup(hostVa);
+  if (hostVma === null) return segv(SEGV_MAPERR, va);
+  if (!isAllowed(hostVma.flags, access)) return segv(SEGV_ACCERR, va);
+  if ((access & ACCESS_WRITE) !== 0 && (vma.flags & VM_WRITE) === 0) return segv(SEGV_ACCERR, va);
+  const { stat, ram } = mm.memory;
+
+  const space = window.shared ? host : mm;
+  const spaceVa = window.shared ? hostVa : va;
+  let outcome = -1;
+  if (!window.shared || !permits(readLeaf(ram, host.root, hostVa), access)) {
+    outcome = resolvePage(space, spaceVa, hostVma, hostVa - spaceVa, access, window.shared ? host : null);
+    if (outcome === OOM) return OUT_OF_MEMORY;
+    if (outcome === BUS) return { kind: "signal", signo: SIGBUS, code: BUS_ADRERR, va };
+    stat.host_faults++;
+    if (outcome === MAJOR) {
+      mm.majorFaults++;
+      host.majorFaults++;
+      stat.pgmajfault++;
+    } else {
+      mm.minorFaults++;
+      host.minorFaults++;
+    }
+  }
+  let linked = false;
+  if (window.shared) {
+    const link = window.link(mm, vma, va);
+    if (typeof link === "number") return OUT_OF_MEMORY;
+    linked = link === "linked";
+    if (linked) {
+      stat.links++;
+      mm.linkFaults++;
+    }
+  }
+  if (outcome === MAJOR) return linked ? DONE_MAJOR_LINKED : DONE_MAJOR;
+  if (outcome === MINOR) return linked ? DONE_MINOR_LINKED : DONE_MINOR;
+  if (linked) return DONE_LINKED;
+  // Everything was there: another hart was faster.
+  mm.minorFaults++;
+  return DONE_MINOR;
+}
+
+/** Whether a leaf entry lets the access through as it is. */
+export function permits(pte: number, access: number): boolean {
+  if ((pte & PTE_V) === 0) return false;
+  // ACCESS_READ, WRITE, EXECUTE are 1, 2, 4; PTE_R, W, X are 2, 4, 8.
+  return (pte & (access << 1)) === access << 1;
+}
+
+/**
+ * handle_pte_fault: makes page `va` of the tables of `space` present for `access`, by the rules of `vma`, in which the address is `va + shift`.
+ * The page counts for `rss` (null: for nobody). The rights have been checked, except for forced access, which leaves the entry unwritable.
+ */
+export function resolvePage(space: Mm, va: number, vma: Vma, shift: number, access: number, rss: Mm | null): number {
+  const { ram } = space.memory;
+  let table = findTable(ram, space.root, va);
+  if (table === 0) {
+    table = ensureTable(space, va, 0);
+    if (table === 0) return OOM;
+  }
+  const index = leafIndex(va);
+  const pte = ram.readPte(table, index);
+  const write = (access & ACCESS_WRITE) !== 0;
+  if (pte === 0) {
+    if (vma.object === null) return anonymousPage(space, va, vma, table, index, access, rss);
+    if (!write) return readPage(space, va, vma, shift, table, index, rss);
+    return (vma.flags & VM_SHARED) !== 0
+      ? sharedPage(space, va, vma, shift, table, index, rss)
+      : copyPage(space, va, vma, shift, table, index, rss);
+  }
+  if (write && (pte & PTE_W) === 0) return writeProtected(space, va, vma, shift, table, index, pte, rss);
+  // Spurious: the entry was made good meanwhile.
+  ram.writePte(table, index, pte | PTE_A | (write ? PTE_D : 0));
+  return MINOR;
+}
+
+/** W for a VMA that allows writing (maybe_mkwrite). */
+const writeBit = (vma: Vma): number => ((vma.flags & VM_WRITE) !== 0 ? PTE_W : 0);
+
+/** Enters a page that had a reference taken for the entry by the caller. */
+function install(space: Mm, table: Pfn, index: number, pfn: Pfn, bits: number, kind: number, rss: Mm | null): void {
+  space.memory.ram.writePte(table, index, makePte(pfn, bits));
+  space.memory.frames.mapcount[pfn]++;
+  if (rss !== null) countRss(rss, kind, 1);
+}
+
+/** A fresh private frame for `va`, exclusive, with its rmap set; contents undefined. 0 if there is none. */
+function newPrivateFrame(space: Mm, va: number, vma: Vma, shift: number): Pfn {
+  const anonVma = vma.anonVma ?? prepareAnonVma(vma, vma.mm.vmas.prev(vma), vma.mm.vmas.next(vma));
+  const { frames } = space.memory;
+  const pfn = space.memory.allocateFrame(space, KIND_ANON);
+  if (pfn === 0) return pfn;
+  frames.flags[pfn] = FRAME_EXCLUSIVE;
+  frames.owner[pfn] = anonVma;
+  frames.index[pfn] = vma.pageIndex(va + shift);
+  return pfn;
+}
+
+/** do_anonymous_page: the zero page for a read, a page of its own for a write. */
+function anonymousPage(
+  space: Mm,
+  va: number,
+  vma: Vma,
+  table: Pfn,
+  index: number,
+  access: number,
+  rss: Mm | null,
+): number {
+  const { memory } = space;
+  if ((access & ACCESS_WRITE) === 0) {
+    memory.ram.writePte(table, index, makePte(memory.zeroPage, protectionBits(vma.flags)));
+    return MINOR;
+  }
+  const pfn = newPrivateFrame(space, va, vma, 0);
+  if (pfn === 0) return OOM;
+  memory.ram.zero(pfn);
+  install(space, table, index, pfn, protectionBits(vma.flags) | PTE_D | writeBit(vma), KIND_ANON, rss);
+  return MINOR;
+}
+
+/** The object's frame for page `pageIndex`, or -(outcome) if there is none. */
+function objectPage(vma: Vma, pageIndex: number): Pfn | number {
+  const pfn = vma.object!.page(pageIndex);
+  if (pfn > 0) return pfn;
+  return pfn === PAGE_NOMEM ? -OOM : -BUS;
+}
+
+/** do_read_fault: maps what the cache holds around the address (fault-around), else brings in the one page. */
+function readPage(space: Mm, va: number, vma: Vma, shift: number, table: Pfn, index: number, rss: Mm | null): number {
+  const { ram, frames } = space.memory;
+  const object = vma.object!;
+  const vmaOffset = Math.floor((va + shift - vma.start) / PAGE_SIZE);
+  const pageIndex = vma.pgoff + vmaOffset;
+  // Shared pages of shmem are mapped writable at once; a file's are not, so that a first store is noticed.
+  let bits = protectionBits(vma.flags);
+  if ((vma.flags & VM_SHARED) !== 0 && object.kind === "shmem") bits |= writeBit(vma);
+
+  const first = Math.max(index - (index % FAULT_AROUND_PAGES), index - vmaOffset);
+  const end = Math.min(first + FAULT_AROUND_PAGES, 512, index + vma.pages - vmaOffset);
+  const inObject = Math.ceil(object.size / PAGE_SIZE);
+  for (let i = first; i < end; i++) {
+    const page = pageIndex + i - index;
+    if (page >= inObject) break;
+    const pfn = object.pages.get(page);
+    if (pfn === 0 || ram.readPte(table, i) !== 0) continue;
+    frames.refcount[pfn]++;
+    install(space, table, i, pfn, bits, frames.kind[pfn], rss);
+  }
+  if (ram.readPte(table, index) !== 0) return MINOR;
+
+  const pfn = objectPage(vma, pageIndex);
+  if (pfn < 0) return -pfn;
+  const major = object.lastWasRead;
+  frames.refcount[pfn]++;
+  install(space, table, index, asPfn(pfn), bits, frames.kind[pfn], rss);
+  return major ? MAJOR : MINOR;
+}
+
+/** do_shared_fault: the object's page, writable and dirty. */
+function sharedPage(space: Mm, va: number, vma: Vma, shift: number, table: Pfn, index: number, rss: Mm | null): number {
+  const { frames } = space.memory;
+  const pfn = objectPage(vma, vma.pageIndex(va + shift));
+  if (pfn < 0) return -pfn;
+  const major = vma.object!.lastWasRead;
+  frames.refcount[pfn]++;
+  install(space, table, index, asPfn(pfn), protectionBits(vma.flags) | PTE_D | writeBit(vma), frames.kind[pfn], rss);
+  return major ? MAJOR : MINOR;
+}
+
+/** do_cow_fault: a private copy of the object's page at the first write. */
+function copyPage(space: Mm, va: number, vma: Vma, shift: number, table: Pfn, index: number, rss: Mm | null): number {
+  const { ram, frames } = space.memory;
+  const source = objectPage(vma, vma.pageIndex(va + shift));
+  if (source < 0) return -source;
+  const major = vma.object!.lastWasRead;
+  // The allocation may reclaim page cache: hold the source.
+  frames.refcount[source]++;
+  const pfn = newPrivateFrame(space, va, vma, shift);
+  if (pfn !== 0) {
+    ram.copy(pfn, asPfn(source));
+    install(space, table, index, pfn, protectionBits(vma.flags) | PTE_D | writeBit(vma), KIND_ANON, rss);
+  }
+  frames.put(asPfn(source));
+  if (pfn === 0) return OOM;
+  return major ? MAJOR : MINOR;
+}
+
+/** do_wp_page: a write to a page that is mapped read-only. */
+function writeProtected(
+  space: Mm,
+  va: number,
+  vma: Vma,
+  shift: number,
+  table: Pfn,
+  index: number,
+  pte: number,
+  rss: Mm | null,
+): number {
+  const { memory } = space;
+  const { ram, frames, stat } = memory;
+  const old = asPfn(pte >>> 10);
+  const writable = PTE_A | PTE_D | writeBit(vma);
+  if ((vma.flags & (VM_SHARED | VM_MAYSHARE)) !== 0) {
+    ram.writePte(table, index, pte | writable);
+    return MINOR;
+  }
+  const kind = frames.kind[old];
+  if (kind === KIND_ANON && ((frames.flags[old] & FRAME_EXCLUSIVE) !== 0 || frames.refcount[old] === 1)) {
+    // wp_can_reuse_anon_folio: the other sharers of the fork are gone.
+    frames.flags[old] = (frames.flags[old] | FRAME_EXCLUSIVE) & ~FRAME_LAZYFREE;
+    frames.owner[old] = vma.anonVma;
+    ram.writePte(table, index, pte | writable);
+    stat.pgreuse++;
+    return MINOR;
+  }
+  // Hold the old page: the allocation may end another process or reclaim.
+  frames.refcount[old]++;
+  const pfn = newPrivateFrame(space, va, vma, shift);
+  if (pfn === 0) {
+    frames.put(old);
+    return OOM;
+  }
+  if (kind === KIND_ZERO) ram.zero(pfn);
+  else ram.copy(pfn, old);
+  stat.cow_copies++;
+  install(space, table, index, pfn, protectionBits(vma.flags) | writable, KIND_ANON, rss);
+  const gather = memory.beginGather();
+  gather.touch(space, table, index);
+  if (kind !== KIND_ZERO) {
+    frames.mapcount[old]--;
+    if (rss !== null) countRss(rss, kind, -1);
+    gather.release(old);
+  }
+  gather.release(old);
+  gather.finish();
+  return MINOR;
+}
+
+/** The present leaf entry at `va` of the process's view (through links), or 0. */
+export function presentLeaf(mm: Mm, va: number): number {
+  const pte = readLeaf(mm.memory.ram, mm.root, va);
+  return (pte & PTE_PRESENT) !== 0 ? pte : 0;
+}

@@ -1,0 +1,163 @@
+// Physical frames: who holds each one, and the free lists. One object per machine, owned by MemoryManager. mm allocates and frees here;
+// mshare counts links to page tables here; everybody above only reads the counts.
+//
+// Free frames are kept by 2 MiB block: order-0 requests are served from blocks that are already broken, so that whole blocks stay whole for
+// huge pages. All operations are O(1).
+import { type Pfn, asPfn } from "../base/numbers.ts";
+import type { Ram } from "../machine/ram.ts";
+import type { AnonVma } from "./anon-vma.ts";
+import type { MemoryObject } from "./object.ts";
+
+// What a frame is used for.
+export const KIND_FREE = 0;
+/** Private memory: a page that belongs to an AnonVma. */
+export const KIND_ANON = 1;
+/** Page cache of a file; of shared anonymous memory, memfd or tmpfs. */
+export const KIND_FILE = 2;
+export const KIND_SHMEM = 3;
+/** A page table. Its reference count is its share count: the entries that point to it (a root: the mm). */
+export const KIND_TABLE = 4;
+/** Part of a hugetlb page. */
+export const KIND_HUGETLB = 5;
+/** The shared zero page. */
+export const KIND_ZERO = 6;
+export const KINDS = 7;
+
+// Flags of a frame in use.
+/** Modified since it was last written to its file. */
+export const FRAME_DIRTY = 1;
+/** PageAnonExclusive: only one mm can reach this private page; it may be made writable without a copy. */
+export const FRAME_EXCLUSIVE = 2;
+/** MADV_FREE: contents may be dropped when memory is short, unless written again. */
+export const FRAME_LAZYFREE = 4;
+
+const BLOCK_SHIFT = 9;
+const BLOCK_FRAMES = 1 << BLOCK_SHIFT;
+const NONE = -1;
+
+export class FrameAllocator {
+  readonly ram: Ram;
+  /** References: one for each page-table entry that maps the frame, one for the page cache that holds it; tables: share count. */
+  readonly refcount: Int32Array;
+  /** Leaf entries that map the frame. */
+  readonly mapcount: Int32Array;
+  readonly kind: Uint8Array;
+  readonly flags: Uint8Array;
+  /** rmap: who can find the mappings of this page (folio->mapping), and the page's index there. */
+  readonly owner: (AnonVma | MemoryObject | null)[];
+  readonly index: Float64Array;
+  /** Frames in use by kind. */
+  readonly used = new Int32Array(KINDS);
+  /** Counters of vmstat: frames ever allocated and freed. */
+  allocated = 0;
+  freed = 0;
+  /** Fill freed frames with a pattern, so that a use after free shows (on with verify). */
+  poison = false;
+
+  #next: Int32Array;
+  #blockHead: Int32Array;
+  #blockFree: Uint16Array;
+  #blockNext: Int32Array;
+  #blockPrev: Int32Array;
+  #broken = NONE;
+  #whole = NONE;
+  #free = 0;
+
+  constructor(ram: Ram) {
+    const end = ram.endPfn;
+    this.ram = ram;
+    this.refcount = new Int32Array(end);
+    this.mapcount = new Int32Array(end);
+    this.kind = new Uint8Array(end);
+    this.flags = new Uint8Array(end);
+    this.owner = new Array<AnonVma | MemoryObject | null>(end).fill(null);
+    this.index = new Float64Array(end);
+    this.#next = new Int32Array(end);
+    const blocks = (end + BLOCK_FRAMES - 1) >> BLOCK_SHIFT;
+    this.#blockHead = new Int32Array(blocks).fill(NONE);
+    this.#blockFree = new Uint16Array(blocks);
+    this.#blockNext = new Int32Array(blocks).fill(NONE);
+    this.#blockPrev = new Int32Array(blocks).fill(NONE);
+    // Highest first, so that low frames are handed out first.
+    for (let pfn = end - 1; pfn >= ram.firstPfn && pfn > 0; pfn--) this.#insert(pfn);
+  }
+
+  /** Free frames. */
+  get free(): number {
+    return this.#free;
+  }
+
+  /** All frames, in use or not. */
+  get total(): number {
+    return this.ram.endPfn - Math.max(1, this.ram.firstPfn);
+  }
+
+  /** Takes a frame with one reference; its contents are whatever they were. Returns 0 if none is free. */
+  allocate(kind: number): Pfn {
+    let block = this.#broken;
+    if (block === NONE) {
+      block = this.#whole;
+      if (block === NONE) return asPfn(0);
+      this.#whole = this.#unlink(block, this.#whole);
+      this.#broken = this.#link(block, this.#broken);
+    }
+    const pfn = this.#blockHead[block];
+    this.#blockHead[block] = this.#next[pfn];
+    if (--this.#blockFree[block] === 0) this.#broken = this.#unlink(block, this.#broken);
+    this.#free--;
+    this.allocated++;
+    this.kind[pfn] = kind;
+    this.refcount[pfn] = 1;
+    this.used[kind]++;
+    return asPfn(pfn);
+  }
+
+  /** Drops one reference; the last one frees the frame. */
+  put(pfn: Pfn): void {
+    if (--this.refcount[pfn] === 0) this.#release(pfn);
+    else if (this.refcount[pfn] < 0)
+      throw new Error(`frame ${pfn}: reference count below zero (kind ${this.kind[pfn]})`);
+  }
+
+  #release(pfn: Pfn): void {
+    if (this.mapcount[pfn] !== 0)
+      throw new Error(`frame ${pfn} freed while mapped ${this.mapcount[pfn]} times (kind ${this.kind[pfn]})`);
+    if (this.poison) this.ram.fill(pfn, 0xa5);
+    this.used[this.kind[pfn]]--;
+    this.kind[pfn] = KIND_FREE;
+    this.flags[pfn] = 0;
+    this.owner[pfn] = null;
+    this.freed++;
+    this.#insert(pfn);
+  }
+
+  #insert(pfn: number): void {
+    const block = pfn >> BLOCK_SHIFT;
+    this.#next[pfn] = this.#blockHead[block];
+    this.#blockHead[block] = pfn;
+    this.#free++;
+    const free = ++this.#blockFree[block];
+    if (free === 1) this.#broken = this.#link(block, this.#broken);
+    if (free === BLOCK_FRAMES) {
+      this.#broken = this.#unlink(block, this.#broken);
+      this.#whole = this.#link(block, this.#whole);
+    }
+  }
+
+  /** Puts a block at the front of a list; returns the list's new head. */
+  #link(block: number, head: number): number {
+    this.#blockNext[block] = head;
+    this.#blockPrev[block] = NONE;
+    if (head !== NONE) this.#blockPrev[head] = block;
+    return block;
+  }
+
+  /** Takes a block out of a list; returns the list's new head. */
+  #unlink(block: number, head: number): number {
+    const next = this.#blockNext[block];
+    const prev = this.#blockPrev[block];
+    if (next !== NONE) this.#blockPrev[next] = prev;
+    if (prev !== NONE) this.#blockNext[prev] = next;
+    return head === block ? next : head;
+  }
+}

@@ -1,0 +1,209 @@
+// All memory management of one machine: frames, counters, the commit limit, the address spaces and the objects. Created once at boot by the
+// kernel (and by tests). What mm needs of the rooms above are hooks here: `onOom`.
+import { ENOMEM } from "../base/errno.ts";
+import { PAGE_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
+import type { Ram } from "../machine/ram.ts";
+import { FrameAllocator, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_TABLE, KIND_ZERO } from "./frame.ts";
+import { Mm } from "./mm.ts";
+import { FileObject, type MemoryObject, ShmemObject } from "./object.ts";
+import { newTable } from "./page-table.ts";
+import { AnonymousFile, SpecialFile } from "./vm-file.ts";
+import { type FlushCount, Gather, type TlbFlush } from "./shootdown.ts";
+import { verifyMemory } from "./verify.ts";
+
+/** What mm needs of the machine's MMU; `machine/mmu.ts` is one. */
+export interface TlbControl {
+  /** Drops translations that came from entries [first, first + count) of a leaf table, on all harts. */
+  flushLeaf(table: Pfn, first: number, count: number): FlushCount;
+  /** Drops all translations of the space with this root table. */
+  flushSpace(root: Pfn): FlushCount;
+  flushAll(): FlushCount;
+  /** The space ends: its root table is about to be freed. */
+  releaseSpace(root: Pfn): void;
+  /** Every translation that a hart holds. */
+  entries(): Iterable<TlbEntry>;
+}
+
+export interface TlbEntry {
+  readonly hart: number;
+  readonly root: Pfn;
+  readonly va: number;
+  readonly pfn: Pfn;
+  readonly table: Pfn;
+  readonly index: number;
+  readonly write: boolean;
+  readonly execute: boolean;
+}
+
+/** vm.overcommit_memory: 0 refuses only the absurd, 1 nothing, 2 keeps to the commit limit. */
+export type Overcommit = 0 | 1 | 2;
+
+export interface MemoryOptions {
+  overcommit?: Overcommit;
+  /** Poison freed frames; callers run `verify()` as often as they like. */
+  verify?: boolean;
+  tlbFlush?: TlbFlush;
+  /** [0, 1): where randomness is wanted (mmap base). Seeded by the kernel. */
+  random?: () => number;
+}
+
+/** Counters by the names of /proc/vmstat where Linux has them. */
+export class VmStat {
+  pgfault = 0;
+  pgmajfault = 0;
+  /** Faults that only linked a process's tables to a region's. */
+  links = 0;
+  /** Faults resolved in a region's host mm. */
+  host_faults = 0;
+  /** Operations that needed the TLBs to forget something; flush commands sent; harts that held something; translations dropped. */
+  shootdowns = 0;
+  tlb_flushes = 0;
+  tlb_harts = 0;
+  tlb_entries = 0;
+  pgreuse = 0;
+  cow_copies = 0;
+  oom_kill = 0;
+}
+
+export class MemoryManager {
+  readonly ram: Ram;
+  readonly mmu: TlbControl;
+  readonly frames: FrameAllocator;
+  readonly stat = new VmStat();
+  readonly mms = new Set<Mm>();
+  /** Objects that hold or may hold pages: the page cache and shmem. */
+  readonly objects = new Set<MemoryObject>();
+  readonly random: () => number;
+  readonly zeroPage: Pfn;
+  overcommit: Overcommit;
+  tlbFlush: TlbFlush;
+  /** vm.overcommit_ratio, percent of RAM. */
+  overcommitRatio = 50;
+  /** Pages of swap (none yet). */
+  swapTotal = 0;
+  /** An allocation found no frame: the kernel kills something ("retry") or has the current task die of it ("kill-current"). */
+  onOom: (mm: Mm | null) => "retry" | "kill-current" = () => "kill-current";
+  /** Failure injection: asked before each allocation; true lets it fail. */
+  failAllocation: ((kind: number) => boolean) | null = null;
+
+  #committed = 0;
+  #nextMm = 1;
+  #nextInode = 1;
+  readonly #gathers: Gather[] = [];
+
+  constructor(hardware: { ram: Ram; mmu: TlbControl }, options: MemoryOptions = {}) {
+    this.ram = hardware.ram;
+    this.mmu = hardware.mmu;
+    this.frames = new FrameAllocator(hardware.ram);
+    this.frames.poison = options.verify ?? false;
+    this.overcommit = options.overcommit ?? 0;
+    this.tlbFlush = options.tlbFlush ?? "mask";
+    this.random = options.random ?? ((): number => 0.5);
+    this.zeroPage = this.frames.allocate(KIND_ZERO);
+    if (this.zeroPage !== 0) this.ram.zero(this.zeroPage);
+  }
+
+  /** A new, empty address space with one user; -ENOMEM. */
+  newMm(): Mm | number {
+    const mm = new Mm(this, this.#nextMm);
+    const root = newTable(mm);
+    if (root === 0) return -ENOMEM;
+    this.#nextMm++;
+    mm.root = root;
+    this.mms.add(mm);
+    return mm;
+  }
+
+  /** A frame with one reference, after reclaim and the OOM handler if need be; 0 if there is none to be had. Contents are undefined. */
+  allocateFrame(mm: Mm | null, kind: number): Pfn {
+    if (this.failAllocation !== null && this.failAllocation(kind)) return asPfn(0);
+    let pfn = this.frames.allocate(kind);
+    while (pfn === 0) {
+      if (this.dropCaches() === 0 && this.onOom(mm) !== "retry") return pfn;
+      pfn = this.frames.allocate(kind);
+    }
+    return pfn;
+  }
+
+  /** Pages promised to private writable memory and shmem (Committed_AS). */
+  committed(): number {
+    return this.#committed;
+  }
+
+  /** vm_commit_limit, in pages. */
+  commitLimit(): number {
+    return Math.floor((this.frames.total * this.overcommitRatio) / 100) + this.swapTotal;
+  }
+
+  /** __vm_enough_memory: promises `pages` more; false (and nothing is promised) if the overcommit policy refuses. */
+  commit(pages: number): boolean {
+    if (this.overcommit === 0 && pages > this.frames.total + this.swapTotal) return false;
+    if (this.overcommit === 2 && this.#committed + pages > this.commitLimit()) return false;
+    this.#committed += pages;
+    return true;
+  }
+
+  uncommit(pages: number): void {
+    this.#committed -= pages;
+  }
+
+  /** An object for anonymous shared memory of `size` bytes, committed as a whole unless `reserve` is "none"; -ENOMEM. */
+  newShmem(size: number, reserve: "whole" | "none"): ShmemObject | number {
+    const object = new ShmemObject(this, 0, { accounting: reserve === "whole" ? "whole" : "pages" });
+    const error = object.truncate(size);
+    if (error === 0) return object;
+    object.release();
+    return error;
+  }
+
+  /** The file behind a MAP_SHARED | MAP_ANONYMOUS mapping ("/dev/zero (deleted)"), held by nobody yet; -ENOMEM. */
+  newAnonymousFile(size: number, reserve: "whole" | "none"): AnonymousFile | number {
+    const object = this.newShmem(size, reserve);
+    return typeof object === "number" ? object : new AnonymousFile(object, this.#nextInode++);
+  }
+
+  /** Kernel-made contents to be mapped with `Mm.mapSpecial` into any number of address spaces, such as "[vdso]". */
+  newSpecialFile(name: string, contents: Uint8Array): SpecialFile {
+    return new SpecialFile(this, name, contents);
+  }
+
+  /** Frees clean page cache that nothing maps. Returns the number of frames. */
+  dropCaches(): number {
+    let dropped = 0;
+    for (const object of this.objects) if (object instanceof FileObject) dropped += object.dropClean();
+    return dropped;
+  }
+
+  /** Frames by use, for /proc/meminfo and /proc/vmstat: free, total and used are in pages. */
+  usage(): { total: number; free: number; anon: number; file: number; shmem: number; tables: number } {
+    const { used, free, total } = this.frames;
+    return {
+      total,
+      free,
+      anon: used[KIND_ANON],
+      file: used[KIND_FILE],
+      shmem: used[KIND_SHMEM],
+      tables: used[KIND_TABLE],
+    };
+  }
+
+  /** Bytes of page tables of all address spaces, roots included. */
+  get tableBytes(): number {
+    return this.frames.used[KIND_TABLE] * PAGE_SIZE;
+  }
+
+  /** A Gather to collect into; `finish` gives it back. */
+  beginGather(): Gather {
+    return this.#gathers.pop() ?? new Gather(this);
+  }
+
+  /** Only Gather.finish calls this. */
+  returnGather(gather: Gather): void {
+    if (this.#gathers.length < 4) this.#gathers.push(gather);
+  }
+
+  /** Recounts everything from the page tables; throws with what is wrong. */
+  verify(): void {
+    verifyMemory(this);
+  }
+}

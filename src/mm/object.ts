@@ -1,0 +1,378 @@
+// Memory objects: what shared VMAs map and what files keep their pages in (Linux's address_space with shmem and page cache on top).
+// Owns the cached pages, their dirty state and the list of VMAs that map them. Used by fault (pages), by kernel/fs (read, write, truncate …),
+// by SysV shm and by mshare.
+import { EFBIG, ENOMEM, ENOSPC } from "../base/errno.ts";
+import { PAGE_SIZE, type Pfn, asPfn, pageUp } from "../base/numbers.ts";
+import { FRAME_DIRTY, KIND_FILE, KIND_SHMEM } from "./frame.ts";
+import type { MemoryManager } from "./memory-manager.ts";
+import { PageMap } from "./page-map.ts";
+import { collectDirty, unmapMappingRange } from "./rmap.ts";
+import { VM_MAYWRITE, VM_SHARED, type Vma } from "./vma.ts";
+
+/** Where a file's pages come from and go to: supplied by kernel/fs. Both calls are synchronous and return 0 or a negative errno. */
+export interface PageSource {
+  /** Fills page `index`; `into` is 4096 zero bytes; a short last page leaves the rest zero. */
+  readPage(index: number, into: Uint8Array): number;
+  /** Stores the first `length` bytes of page `index`. */
+  writePage(index: number, data: Uint8Array, length: number): number;
+}
+
+/** A limit on the pages of several objects (tmpfs size=): asked before each new page. */
+export interface PageQuota {
+  charge(pages: number): boolean;
+  uncharge(pages: number): void;
+}
+
+/** Largest file: MAX_LFS_FILESIZE is 2^63 - 1; sizes here are exact up to 2^53. */
+const MAX_SIZE = 2 ** 53 - PAGE_SIZE;
+
+/** What `page` returns instead of a frame: beyond the end, no memory, the source failed. */
+export const PAGE_NONE = 0;
+export const PAGE_BEYOND = -1;
+export const PAGE_NOMEM = -2;
+export const PAGE_IO = -3;
+export const PAGE_NOSPC = -4;
+
+export abstract class MemoryObject {
+  abstract readonly kind: "shmem" | "file";
+  readonly memory: MemoryManager;
+  readonly pages = new PageMap();
+  /** i_mmap: the VMAs that map this object, private ones too. Kept by mm. */
+  readonly mappings = new Set<Vma>();
+  #size: number;
+
+  constructor(memory: MemoryManager, size: number) {
+    this.memory = memory;
+    this.#size = size;
+  }
+
+  /** Length in bytes. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Pages in memory. */
+  get residentPages(): number {
+    return this.pages.count;
+  }
+
+  /** VMAs that could write to the object itself: F_SEAL_WRITE is EBUSY while there are any (i_mmap_writable). */
+  get writableMappings(): number {
+    let count = 0;
+    for (const vma of this.mappings) if ((vma.flags & VM_SHARED) !== 0 && (vma.flags & VM_MAYWRITE) !== 0) count++;
+    return count;
+  }
+
+  /** Whether the last `page` call had to wait for a device (a major fault). */
+  lastWasRead = false;
+
+  /** The frame that caches page `index`, brought in if needed; or one of the PAGE_* codes. No reference is taken. */
+  page(index: number): Pfn | number {
+    const cached = this.pages.get(index);
+    this.lastWasRead = false;
+    if (cached !== 0) return index * PAGE_SIZE < this.#size ? cached : PAGE_BEYOND;
+    if (index * PAGE_SIZE >= this.#size) return PAGE_BEYOND;
+    return this.bringIn(index);
+  }
+
+  /** Allocates and fills page `index`, which is below the size and not cached. */
+  protected abstract bringIn(index: number): Pfn | number;
+
+  protected addPage(index: number, kind: number): Pfn {
+    const pfn = this.memory.allocateFrame(null, kind);
+    if (pfn === 0) return pfn;
+    // The allocation may have reclaimed pages or even ended a process: only now is the map touched.
+    this.memory.ram.zero(pfn);
+    this.memory.frames.owner[pfn] = this;
+    this.memory.frames.index[pfn] = index;
+    this.pages.set(index, pfn);
+    return pfn;
+  }
+
+  /** Bytes [pos, pos + length), short at the end of the object; a copy. -ENOMEM or -EIO if a page cannot be had. */
+  read(pos: number, length: number): Uint8Array | number {
+    const end = Math.min(pos + length, this.#size);
+    if (end <= pos) return new Uint8Array(0);
+    const out = new Uint8Array(end - pos);
+    for (let at = pos; at < end;) {
+      const offset = at % PAGE_SIZE;
+      const count = Math.min(PAGE_SIZE - offset, end - at);
+      const index = (at - offset) / PAGE_SIZE;
+      // Holes of shmem read as zeros without a page.
+      const pfn = this.readable(index);
+      if (pfn < 0) return at > pos ? out.subarray(0, at - pos) : pageError(pfn);
+      if (pfn > 0) out.set(this.memory.ram.bytes(asPfn(pfn), offset, count), at - pos);
+      at += count;
+    }
+    return out;
+  }
+
+  /** The frame to read page `index` from, 0 for a hole, or a PAGE_* code. */
+  protected abstract readable(index: number): Pfn | number;
+
+  /** Stores `data` at `pos`, growing the object. Returns the bytes stored, or -ENOSPC, -ENOMEM, -EFBIG, -EIO if none could be. */
+  write(pos: number, data: Uint8Array): number {
+    const end = pos + data.length;
+    if (end > MAX_SIZE) return -EFBIG;
+    const { ram, frames } = this.memory;
+    for (let at = pos; at < end;) {
+      const offset = at % PAGE_SIZE;
+      const count = Math.min(PAGE_SIZE - offset, end - at);
+      const pfn = this.writable((at - offset) / PAGE_SIZE, count === PAGE_SIZE);
+      if (pfn < 0) return at > pos ? at - pos : pageError(pfn);
+      ram.write(asPfn(pfn), offset, data.subarray(at - pos, at - pos + count));
+      frames.flags[pfn] |= FRAME_DIRTY;
+      at += count;
+      if (at > this.#size) this.#size = at;
+    }
+    return data.length;
+  }
+
+  /** The frame to write page `index` to (may be at or beyond the end); `whole` pages need not be read first. */
+  protected abstract writable(index: number, whole: boolean): Pfn | number;
+
+  /** Sets the size. Mappings beyond it go (private copies too), the tail of the last page is zeroed, pages beyond are freed. 0 or -EFBIG. */
+  truncate(size: number): number {
+    if (size > MAX_SIZE) return -EFBIG;
+    const old = this.#size;
+    const accounted = this.resize(old, size);
+    if (accounted < 0) return accounted;
+    this.#size = size;
+    if (size < old) {
+      const first = pageUp(size) / PAGE_SIZE;
+      unmapMappingRange(this, first, Infinity, "and private copies");
+      this.zeroPart(size, pageUp(size));
+      this.removePages(first, Infinity);
+    }
+    return 0;
+  }
+
+  /** Accounting of a change of size; 0 or -ENOMEM. */
+  protected resize(_from: number, _to: number): number {
+    return 0;
+  }
+
+  /** Makes bytes [start, end) zero and frees whole pages among them (fallocate PUNCH_HOLE, MADV_REMOVE). Private copies stay. */
+  punch(start: number, end: number): void {
+    const first = Math.ceil(start / PAGE_SIZE);
+    const last = Math.floor(end / PAGE_SIZE);
+    if (first > last) {
+      this.zeroPart(start, end);
+      return;
+    }
+    if (last > first) unmapMappingRange(this, first, last, "shared only");
+    this.zeroPart(start, first * PAGE_SIZE);
+    this.zeroPart(last * PAGE_SIZE, end);
+    this.removePages(first, last);
+  }
+
+  /** Makes bytes [start, end), inside one page, zero. A page that is not cached and has no backing is zero already. */
+  protected zeroPart(start: number, end: number): void {
+    if (start >= end) return;
+    const index = Math.floor(start / PAGE_SIZE);
+    const pfn = this.pages.get(index);
+    if (pfn === 0) return;
+    this.memory.ram.fill(pfn, 0, start - index * PAGE_SIZE, end - start);
+    this.memory.frames.flags[pfn] |= FRAME_DIRTY;
+  }
+
+  /** Takes pages [first, end) out of the cache; no shared mapping of them is left. Returns how many there were. */
+  protected removePages(first: number, end: number): number {
+    const indices = this.pages.indices(first, end);
+    for (const index of indices) this.dropPage(index);
+    this.pages.trim();
+    return indices.length;
+  }
+
+  protected dropPage(index: number): void {
+    const { frames } = this.memory;
+    const pfn = this.pages.remove(index);
+    frames.owner[pfn] = null;
+    frames.put(pfn);
+  }
+
+  /** fallocate: pages for [start, end) exist afterwards; the size is not changed. 0, -ENOSPC or -ENOMEM. */
+  abstract allocate(start: number, end: number): number;
+
+  /** Dirty pages of bytes [start, end) go to the file. 0 or -EIO. */
+  abstract sync(start?: number, end?: number): number;
+
+  /** The last reference is gone and nothing maps the object: frees its frames and gives back what was accounted. */
+  release(): void {
+    if (this.mappings.size > 0) throw new Error("an object is released while it is mapped");
+    this.resize(this.#size, 0);
+    this.#size = 0;
+    this.removePages(0, Infinity);
+  }
+}
+
+/** PAGE_* code to negative errno. */
+function pageError(code: number): number {
+  if (code === PAGE_NOSPC) return -ENOSPC;
+  if (code === PAGE_NOMEM || code === 0) return -ENOMEM;
+  return -5; // EIO
+}
+
+/** Anonymous shared memory, memfd, tmpfs files, SysV segments: pages that nothing backs. */
+export class ShmemObject extends MemoryObject {
+  readonly kind = "shmem";
+  readonly #accounting: "whole" | "pages";
+  readonly #quota: PageQuota | null;
+
+  /**
+   * `accounting`: "whole" commits the size at once (anonymous shared memory, SysV); "pages" each page as it comes (memfd, tmpfs, MAP_NORESERVE).
+   * With "whole" the caller has committed `size` already (see `newShmem`); it is given back by release.
+   */
+  constructor(memory: MemoryManager, size = 0, options: { accounting?: "whole" | "pages"; quota?: PageQuota } = {}) {
+    super(memory, size);
+    this.#accounting = options.accounting ?? "pages";
+    this.#quota = options.quota ?? null;
+    memory.objects.add(this);
+  }
+
+  /** Pages that this object holds of the commit limit. */
+  get committedPages(): number {
+    return this.#accounting === "whole" ? pageUp(this.size) / PAGE_SIZE : this.pages.count;
+  }
+
+  protected override resize(from: number, to: number): number {
+    if (this.#accounting === "pages") return 0;
+    const pages = (pageUp(to) - pageUp(from)) / PAGE_SIZE;
+    if (pages > 0 && !this.memory.commit(pages)) return -ENOMEM;
+    if (pages < 0) this.memory.uncommit(-pages);
+    return 0;
+  }
+
+  protected override bringIn(index: number): Pfn | number {
+    if (this.#accounting === "pages" && !this.memory.commit(1)) return PAGE_NOSPC;
+    if (this.#quota !== null && !this.#quota.charge(1)) {
+      if (this.#accounting === "pages") this.memory.uncommit(1);
+      return PAGE_NOSPC;
+    }
+    const pfn = this.addPage(index, KIND_SHMEM);
+    if (pfn !== 0) return pfn;
+    if (this.#accounting === "pages") this.memory.uncommit(1);
+    this.#quota?.uncharge(1);
+    return PAGE_NOMEM;
+  }
+
+  protected override readable(index: number): Pfn | number {
+    return this.pages.get(index);
+  }
+
+  protected override writable(index: number): Pfn | number {
+    const cached = this.pages.get(index);
+    return cached !== 0 ? cached : this.bringIn(index);
+  }
+
+  protected override dropPage(index: number): void {
+    super.dropPage(index);
+    if (this.#accounting === "pages") this.memory.uncommit(1);
+    this.#quota?.uncharge(1);
+  }
+
+  override allocate(start: number, end: number): number {
+    const made: number[] = [];
+    for (let index = Math.floor(start / PAGE_SIZE); index * PAGE_SIZE < end; index++) {
+      if (this.pages.get(index) !== 0) continue;
+      const pfn = this.bringIn(index);
+      if (pfn < 0) {
+        // All or nothing, as shmem_fallocate undoes.
+        for (const back of made) this.dropPage(back);
+        return pageError(pfn);
+      }
+      made.push(index);
+    }
+    return 0;
+  }
+
+  /** Nothing to write to. */
+  override sync(): number {
+    return 0;
+  }
+
+  override release(): void {
+    super.release();
+    this.memory.objects.delete(this);
+  }
+}
+
+/** The page cache of a file on a file system that has contents elsewhere. */
+export class FileObject extends MemoryObject {
+  readonly kind = "file";
+  readonly source: PageSource;
+
+  constructor(memory: MemoryManager, source: PageSource, size: number) {
+    super(memory, size);
+    this.source = source;
+    memory.objects.add(this);
+  }
+
+  protected override bringIn(index: number): Pfn | number {
+    const pfn = this.addPage(index, KIND_FILE);
+    if (pfn === 0) return PAGE_NOMEM;
+    const { ram } = this.memory;
+    this.lastWasRead = true;
+    const error = this.source.readPage(index, ram.u8.subarray(pfn * PAGE_SIZE, (pfn + 1) * PAGE_SIZE));
+    if (error >= 0) return pfn;
+    this.dropPage(index);
+    return PAGE_IO;
+  }
+
+  protected override readable(index: number): Pfn | number {
+    return this.page(index);
+  }
+
+  protected override writable(index: number, whole: boolean): Pfn | number {
+    const cached = this.pages.get(index);
+    if (cached !== 0) return cached;
+    if (!whole && index * PAGE_SIZE < this.size) return this.bringIn(index);
+    const pfn = this.addPage(index, KIND_FILE);
+    return pfn === 0 ? PAGE_NOMEM : pfn;
+  }
+
+  protected override zeroPart(start: number, end: number): void {
+    // What is on the backing store must become zero as well: bring the page in, so that it is written back.
+    if (start < end && start < this.size) this.writable(Math.floor(start / PAGE_SIZE), false);
+    super.zeroPart(start, end);
+  }
+
+  override allocate(): number {
+    return 0;
+  }
+
+  override sync(start = 0, end = Infinity): number {
+    const { ram, frames } = this.memory;
+    const first = Math.floor(start / PAGE_SIZE);
+    const last = Math.min(Math.ceil(end / PAGE_SIZE), pageUp(this.size) / PAGE_SIZE);
+    collectDirty(this, first, last);
+    let result = 0;
+    for (const index of this.pages.indices(first, last)) {
+      const pfn = this.pages.get(index);
+      if ((frames.flags[pfn] & FRAME_DIRTY) === 0) continue;
+      frames.flags[pfn] &= ~FRAME_DIRTY;
+      const length = Math.min(PAGE_SIZE, this.size - index * PAGE_SIZE);
+      const error = this.source.writePage(index, ram.bytes(pfn, 0, length), length);
+      if (error < 0) result = error;
+    }
+    return result;
+  }
+
+  /** Frees clean pages that nothing maps (drop_caches, and when memory is short). Returns how many. */
+  dropClean(): number {
+    const { frames } = this.memory;
+    let dropped = 0;
+    for (const index of this.pages.indices()) {
+      const pfn = this.pages.get(index);
+      if (frames.mapcount[pfn] !== 0 || (frames.flags[pfn] & FRAME_DIRTY) !== 0) continue;
+      this.dropPage(index);
+      dropped++;
+    }
+    return dropped;
+  }
+
+  override release(): void {
+    super.release();
+    this.memory.objects.delete(this);
+  }
+}

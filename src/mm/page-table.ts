@@ -1,0 +1,171 @@
+// Sv48 page tables of an mm: finding, making and freeing tables. Leaves that other parts call; decides nothing about pages or VMAs.
+// mm's fault, zap, fork and mremap use it, and mshare links with it. Every table but the root is counted in `mm.tableBytes`.
+import {
+  ENTRIES,
+  LEVEL_SIZE,
+  PTE_A,
+  PTE_G,
+  PTE_R,
+  PTE_U,
+  PTE_V,
+  PTE_X,
+  ROOT_LEVEL,
+  isTable,
+  makePte,
+  pteIndex,
+  ptePfn,
+} from "../machine/pte.ts";
+import type { Ram } from "../machine/ram.ts";
+import { PAGE_SIZE, PMD_SIZE, PUD_SIZE, PGD_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
+import { KIND_TABLE } from "./frame.ts";
+import type { Mm } from "./mm.ts";
+import type { Gather } from "./shootdown.ts";
+import { VM_ACCESS_FLAGS, VM_EXEC, VM_READ, VM_WRITE } from "./vma.ts";
+
+/**
+ * A page that is mapped but that nobody may touch (PROT_NONE): not valid for hardware, marked by a bit that user pages do not use otherwise,
+ * as riscv Linux does. A leaf entry is present if it has any bit of PTE_PRESENT.
+ */
+export const PTE_PROT_NONE = PTE_G;
+export const PTE_PRESENT = PTE_V | PTE_PROT_NONE;
+
+/** vm_page_prot without W: the entry's bits for a VMA with these flags (protection_map of arch/riscv: W implies R; X alone is X alone). */
+export function protectionBits(vmFlags: number): number {
+  if ((vmFlags & VM_ACCESS_FLAGS) === 0) return PTE_PROT_NONE | PTE_U | PTE_A;
+  let bits = PTE_V | PTE_U | PTE_A;
+  if ((vmFlags & (VM_READ | VM_WRITE)) !== 0) bits |= PTE_R;
+  if ((vmFlags & VM_EXEC) !== 0) bits |= PTE_X;
+  return bits;
+}
+
+// The word index of entry i of table t is (t << 10) + 2 * i; a pointer entry's own "t << 10" is the entry without its low ten bits.
+const wordOf = (pointer: number, index: number): number => (pointer & ~1023) + 2 * index;
+
+/** The level-0 table that covers `va`, or 0 if there is none. Follows links into tables of other mms. */
+export function findTable(ram: Ram, root: Pfn, va: number): Pfn {
+  const u32 = ram.u32;
+  const high = Math.floor(va / PUD_SIZE);
+  const low = va - high * PUD_SIZE;
+  const pgd = u32[(root << 10) + 2 * (high >>> 9)];
+  if (!isTable(pgd)) return asPfn(0);
+  const pud = u32[wordOf(pgd, high & 511)];
+  if (!isTable(pud)) return asPfn(0);
+  const pmd = u32[wordOf(pud, low >>> 21)];
+  return isTable(pmd) ? ptePfn(pmd) : asPfn(0);
+}
+
+/** Index of `va` in its level-0 table. */
+export const leafIndex = (va: number): number => (va % PMD_SIZE) >>> 12;
+
+/** The leaf entry for `va`, 0 if there is no table. Follows links. */
+export function readLeaf(ram: Ram, root: Pfn, va: number): number {
+  const table = findTable(ram, root, va);
+  return table === 0 ? 0 : ram.u32[(table << 10) + 2 * leafIndex(va)];
+}
+
+/** The first address in [va, end) that a level-0 table covers, or `end`. Skips what has no tables at the highest level possible. */
+export function nextTableAddress(ram: Ram, root: Pfn, va: number, end: number): number {
+  const u32 = ram.u32;
+  while (va < end) {
+    const high = Math.floor(va / PUD_SIZE);
+    const pgd = u32[(root << 10) + 2 * (high >>> 9)];
+    if (!isTable(pgd)) {
+      va = (Math.floor(va / PGD_SIZE) + 1) * PGD_SIZE;
+      continue;
+    }
+    const pud = u32[wordOf(pgd, high & 511)];
+    if (isTable(pud)) {
+      for (let i = (va - high * PUD_SIZE) >>> 21; i < ENTRIES; i++) {
+        if (!isTable(u32[wordOf(pud, i)])) continue;
+        const found = Math.max(va, high * PUD_SIZE + i * PMD_SIZE);
+        return found < end ? found : end;
+      }
+    }
+    va = (high + 1) * PUD_SIZE;
+  }
+  return end;
+}
+
+/** Makes an empty table. Returns 0 if no frame can be had. */
+export function newTable(mm: Mm): Pfn {
+  const pfn = mm.memory.allocateFrame(mm, KIND_TABLE);
+  if (pfn !== 0) mm.memory.ram.zero(pfn);
+  return pfn;
+}
+
+/**
+ * The table of `level` (0 to 2) that covers `va`, made if it is missing, together with those above it. Returns 0 if no frame can be had.
+ * New tables belong to `mm` and count in its VmPTE.
+ */
+export function ensureTable(mm: Mm, va: number, level: number): Pfn {
+  const ram = mm.memory.ram;
+  let table = mm.root;
+  for (let at = ROOT_LEVEL; at > level; at--) {
+    const index = pteIndex(va, at);
+    const entry = ram.readPte(table, index);
+    if (isTable(entry)) {
+      table = ptePfn(entry);
+      continue;
+    }
+    const fresh = newTable(mm);
+    if (fresh === 0) return fresh;
+    ram.writePte(table, index, makePte(fresh, PTE_V));
+    mm.tableBytes += PAGE_SIZE;
+    table = fresh;
+  }
+  return table;
+}
+
+/**
+ * free_pgtables: frees the tables that only [start, end) used. `floor` is the end of what lies below (0 if nothing), `ceiling` the start of
+ * what lies above (TASK_SIZE if nothing): tables that reach over them are kept. A table that other entries point to stays, empty, with those above it.
+ */
+export function freeTables(mm: Mm, start: number, end: number, floor: number, ceiling: number, gather: Gather): void {
+  freeBelow(mm, mm.root, ROOT_LEVEL, 0, start, end, floor, ceiling, gather);
+}
+
+/** Frees what can be freed under the entries of `table` (which starts at `base`). Returns whether every entry visited is empty now. */
+function freeBelow(
+  mm: Mm,
+  table: Pfn,
+  level: number,
+  base: number,
+  start: number,
+  end: number,
+  floor: number,
+  ceiling: number,
+  gather: Gather,
+): boolean {
+  const { ram, frames } = mm.memory;
+  const size = LEVEL_SIZE[level];
+  const first = Math.max(0, Math.floor((start - base) / size));
+  const last = Math.min(ENTRIES - 1, Math.ceil((end - base) / size) - 1);
+  let emptied = true;
+  for (let i = first; i <= last; i++) {
+    const entry = ram.readPte(table, i);
+    if (entry === 0) continue;
+    const childBase = base + i * size;
+    const child = ptePfn(entry);
+    // Linked from elsewhere: what is below it belongs to the sharers as well.
+    const removable = isTable(entry) && frames.refcount[child] === 1;
+    const empty =
+      removable && (level === 1 || freeBelow(mm, child, level - 1, childBase, start, end, floor, ceiling, gather));
+    // Outside [start, end) nothing is mapped there, but tables that are linked from elsewhere may have stayed.
+    if (!empty || childBase < floor || childBase + size > ceiling || (level > 1 && !isEmpty(ram, child))) {
+      emptied = false;
+      continue;
+    }
+    ram.writePte(table, i, 0);
+    mm.tableBytes -= PAGE_SIZE;
+    gather.release(child);
+  }
+  return emptied;
+}
+
+/** Whether all 512 entries of a table are zero. */
+export function isEmpty(ram: Ram, table: Pfn): boolean {
+  const u32 = ram.u32;
+  const base = table << 10;
+  for (let i = 0; i < 2 * ENTRIES; i += 2) if (u32[base + i] !== 0) return false;
+  return true;
+}

@@ -1,0 +1,115 @@
+// From an object's pages to the page-table entries that map them, and removing entries (mm/rmap.c, zap_pte_range, unmap_mapping_range).
+// The only place where leaf entries of present pages are taken away for good; munmap, madvise, truncate and exit come here.
+import { PAGE_SIZE, PMD_SIZE, type Pfn } from "../base/numbers.ts";
+import { PTE_D } from "../machine/pte.ts";
+import { FRAME_DIRTY, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_ZERO } from "./frame.ts";
+import type { Mm } from "./mm.ts";
+import type { MemoryObject } from "./object.ts";
+import { PTE_PRESENT, findTable, leafIndex, nextTableAddress } from "./page-table.ts";
+import type { Gather } from "./shootdown.ts";
+import { VM_SHARED, type Vma } from "./vma.ts";
+
+/** Which pages a zap takes: all, or (punching a hole) only the object's own, leaving private copies. */
+export type ZapMode = "and private copies" | "shared only";
+
+/** Counts a page that `mm` maps now (+1) or no longer (-1). `kind` is the frame's. */
+export function countRss(mm: Mm, kind: number, delta: number): void {
+  if (kind === KIND_ANON) mm.rssAnon += delta;
+  else if (kind === KIND_FILE) mm.rssFile += delta;
+  else if (kind === KIND_SHMEM) mm.rssShmem += delta;
+}
+
+/** Takes all pages of [start, end) of a VMA out of the page tables, and out of the mirrors of its mm. */
+export function zapRange(
+  vma: Vma,
+  start: number,
+  end: number,
+  gather: Gather,
+  mode: ZapMode = "and private copies",
+): void {
+  const mm = vma.mm;
+  zapTables(mm, start, end, gather, mode, mm);
+  for (const mirror of mm.mirrors) {
+    const from = Math.max(start, mirror.start);
+    const to = Math.min(end, mirror.end);
+    if (from < to) zapTables(mirror.mm, from + mirror.shift, to + mirror.shift, gather, mode, null);
+  }
+}
+
+/** Empties [start, end) of the tables of `mm`; pages are counted off `rss` (null: they were not counted). */
+export function zapTables(mm: Mm, start: number, end: number, gather: Gather, mode: ZapMode, rss: Mm | null): void {
+  const { ram, frames } = mm.memory;
+  const { u32 } = ram;
+  if (rss !== null) rss.noteHighWater();
+  for (let va = nextTableAddress(ram, mm.root, start, end); va < end;) {
+    const table = findTable(ram, mm.root, va);
+    const next = va - (va % PMD_SIZE) + PMD_SIZE;
+    const stop = leafIndex(va) + (Math.min(next, end) - va) / PAGE_SIZE;
+    for (let index = leafIndex(va); index < stop; index++) {
+      const word = (table << 10) + 2 * index;
+      const pte = u32[word];
+      if ((pte & PTE_PRESENT) === 0) continue;
+      const pfn = (pte >>> 10) as Pfn;
+      const kind = frames.kind[pfn];
+      if (mode === "shared only" && kind === KIND_ANON) continue;
+      u32[word] = 0;
+      gather.touch(mm, table, index);
+      if (kind === KIND_ZERO) continue;
+      if ((pte & PTE_D) !== 0 && kind !== KIND_ANON) frames.flags[pfn] |= FRAME_DIRTY;
+      frames.mapcount[pfn]--;
+      if (rss !== null) countRss(rss, kind, -1);
+      gather.release(pfn);
+    }
+    va = nextTableAddress(ram, mm.root, next, end);
+  }
+}
+
+/** unmap_mapping_range: takes pages [first, end) of an object out of every address space that maps them. */
+export function unmapMappingRange(object: MemoryObject, first: number, end: number, mode: ZapMode): void {
+  if (object.mappings.size === 0) return;
+  const gather = object.memory.beginGather();
+  for (const vma of object.mappings) {
+    const low = Math.max(first, vma.pgoff);
+    const high = Math.min(end, vma.pgoff + vma.pages);
+    if (low < high) zapRange(vma, vma.addressOf(low), vma.addressOf(high), gather, mode);
+  }
+  gather.finish();
+}
+
+/**
+ * Moves the D bits that shared mappings have set on pages [first, end) of an object to the frames, so that they can be written out; the next
+ * store through such a mapping sets D again.
+ */
+export function collectDirty(object: MemoryObject, first: number, end: number): void {
+  const gather = object.memory.beginGather();
+  for (const vma of object.mappings) {
+    if ((vma.flags & VM_SHARED) === 0) continue;
+    const low = Math.max(first, vma.pgoff);
+    const high = Math.min(end, vma.pgoff + vma.pages);
+    if (low >= high) continue;
+    cleanTables(vma.mm, vma.addressOf(low), vma.addressOf(high), gather);
+    for (const mirror of vma.mm.mirrors) {
+      const from = Math.max(vma.addressOf(low), mirror.start);
+      const to = Math.min(vma.addressOf(high), mirror.end);
+      if (from < to) cleanTables(mirror.mm, from + mirror.shift, to + mirror.shift, gather);
+    }
+  }
+  gather.finish();
+}
+
+function cleanTables(mm: Mm, start: number, end: number, gather: Gather): void {
+  const { ram, frames } = mm.memory;
+  for (let va = nextTableAddress(ram, mm.root, start, end); va < end;) {
+    const table = findTable(ram, mm.root, va);
+    const next = va - (va % PMD_SIZE) + PMD_SIZE;
+    const stop = leafIndex(va) + (Math.min(next, end) - va) / PAGE_SIZE;
+    for (let index = leafIndex(va); index < stop; index++) {
+      const pte = ram.readPte(table, index);
+      if ((pte & PTE_PRESENT) === 0 || (pte & PTE_D) === 0 || frames.kind[pte >>> 10] === KIND_ANON) continue;
+      frames.flags[pte >>> 10] |= FRAME_DIRTY;
+      ram.writePte(table, index, pte & ~PTE_D);
+      gather.touch(mm, table, index);
+    }
+    va = nextTableAddress(ram, mm.root, next, end);
+  }
+}

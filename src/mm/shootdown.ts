@@ -1,0 +1,134 @@
+// TLB shootdown (mmu_gather): page-table entries that were taken away or weakened are collected, the TLBs are told once, and only then are
+// the frames let go. Everything in mm that weakens an entry goes through a Gather, mshare's unlinking too. Owned by MemoryManager.
+//
+// Three strategies, to answer the question asked in public for mshare: `mask` drops translations by the leaf table they came from, on the
+// harts that can hold any, whatever the number of sharers; `list` flushes the space of each mm that shares the tables; `all` flushes everything.
+import type { Pfn } from "../base/numbers.ts";
+import type { MemoryManager } from "./memory-manager.ts";
+import type { Mm } from "./mm.ts";
+
+export type TlbFlush = "mask" | "list" | "all";
+
+/** What a flush did. */
+export interface FlushCount {
+  harts: number;
+  entries: number;
+}
+
+export class Gather {
+  readonly #memory: MemoryManager;
+  // Parallel arrays instead of objects: a big unmap touches thousands of tables.
+  #mms: Mm[] = [];
+  #tables: number[] = [];
+  #first: number[] = [];
+  #last: number[] = [];
+  #spaces: Mm[] = [];
+  #frames: number[] = [];
+  #table = 0;
+  #top = -1;
+
+  constructor(memory: MemoryManager) {
+    this.#memory = memory;
+  }
+
+  /** Entry `index` of leaf table `table` of `mm` was removed or weakened. */
+  touch(mm: Mm, table: Pfn, index: number): void {
+    if (table === this.#table) {
+      if (index > this.#last[this.#top]) this.#last[this.#top] = index;
+      else if (index < this.#first[this.#top]) this.#first[this.#top] = index;
+      return;
+    }
+    this.#table = table;
+    this.#top++;
+    this.#mms.push(mm);
+    this.#tables.push(table);
+    this.#first.push(index);
+    this.#last.push(index);
+  }
+
+  /** Upper entries of `mm` went (a window was unlinked): every translation of this space may be stale. */
+  touchSpace(mm: Mm): void {
+    if (!this.#spaces.includes(mm)) this.#spaces.push(mm);
+  }
+
+  /** Drop one reference to `pfn` after the flush (a page that was mapped, or a page table that was unlinked from its parent). */
+  release(pfn: Pfn): void {
+    this.#frames.push(pfn);
+  }
+
+  /** Tells the TLBs, then frees. The Gather can be used again. */
+  finish(): void {
+    const memory = this.#memory;
+    if (this.#top >= 0 || this.#spaces.length > 0) this.#flush();
+    const frames = this.#frames;
+    for (let i = 0; i < frames.length; i++) memory.frames.put(frames[i] as Pfn);
+    if (frames.length > 4096) this.#frames = [];
+    else frames.length = 0;
+    memory.returnGather(this);
+  }
+
+  /**
+   * As `finish`, for an address space that ends: no task runs on it any more, so its own translations are dropped as a whole. Its tables'
+   * frames must have been given to `release`.
+   */
+  finishSpace(mm: Mm): void {
+    this.#memory.mmu.releaseSpace(mm.root);
+    if (mm.sharers.size === 0) {
+      let kept = 0;
+      for (let i = 0; i <= this.#top; i++) {
+        if (this.#mms[i] === mm) continue;
+        this.#mms[kept] = this.#mms[i];
+        this.#tables[kept] = this.#tables[i];
+        this.#first[kept] = this.#first[i];
+        this.#last[kept] = this.#last[i];
+        kept++;
+      }
+      this.#mms.length = this.#tables.length = this.#first.length = this.#last.length = kept;
+      this.#top = kept - 1;
+      this.#table = 0;
+    }
+    this.#spaces = this.#spaces.filter((space) => space !== mm);
+    this.finish();
+  }
+
+  #flush(): void {
+    const memory = this.#memory;
+    const stat = memory.stat;
+    stat.shootdowns++;
+    if (memory.tlbFlush === "all") {
+      this.#count(memory.mmu.flushAll());
+    } else {
+      const spaces = this.#spaces;
+      for (const mm of spaces) this.#count(memory.mmu.flushSpace(mm.root));
+      if (memory.tlbFlush === "list") {
+        const done = new Set<Mm>(spaces);
+        for (const mm of this.#mms)
+          if (!done.has(mm)) {
+            done.add(mm);
+            this.#count(memory.mmu.flushSpace(mm.root));
+            for (const sharer of mm.sharers) {
+              if (done.has(sharer)) continue;
+              done.add(sharer);
+              this.#count(memory.mmu.flushSpace(sharer.root));
+            }
+          }
+      } else {
+        for (let i = 0; i <= this.#top; i++)
+          if (!spaces.includes(this.#mms[i]))
+            this.#count(
+              memory.mmu.flushLeaf(this.#tables[i] as Pfn, this.#first[i], this.#last[i] - this.#first[i] + 1),
+            );
+      }
+    }
+    this.#mms.length = this.#tables.length = this.#first.length = this.#last.length = this.#spaces.length = 0;
+    this.#top = -1;
+    this.#table = 0;
+  }
+
+  #count(flushed: FlushCount): void {
+    const stat = this.#memory.stat;
+    stat.tlb_flushes++;
+    stat.tlb_harts += flushed.harts;
+    stat.tlb_entries += flushed.entries;
+  }
+}

@@ -1,0 +1,333 @@
+// A region: an address space of its own (the host mm) that holds the objects, and the calls that change it. Owns the host mm, the size,
+// the seals, the owner and the list of windows. The kernel's mshare calls and msharefs are its callers; no task ever runs on a host mm.
+// Offset 0 lies at REGION_BASE, a multiple of 512 GiB, so that region tables and upper entries of processes line up at every level.
+import { EBUSY, EEXIST, EFAULT, EFBIG, EINVAL, ENOMEM, ENXIO, EOVERFLOW, EPERM } from "../base/errno.ts";
+import { MSHARE_MAX_SIZE } from "../base/limits.ts";
+import { PAGE_SIZE, PGD_SIZE, pageUp } from "../base/numbers.ts";
+import * as mman from "../mm/constants.ts";
+import type { Mm } from "../mm/mm.ts";
+import type { VmFile } from "../mm/vma.ts";
+import * as abi from "./abi.ts";
+import type { MshareManager } from "./manager.ts";
+import type { RegionOwner } from "./owner.ts";
+import type { MshareWindow } from "./window.ts";
+
+/** Host address of region offset 0. Not the first 512 GiB: a host mm has no mappings below vm.mmap_min_addr either. */
+export const REGION_BASE = PGD_SIZE;
+
+/** The largest file offset that a mapping may reach (MAX_LFS_FILESIZE). */
+const MAX_FILE_OFFSET = 2n ** 63n - 1n;
+
+const MAP_FLAGS =
+  mman.MAP_SHARED |
+  mman.MAP_ANONYMOUS |
+  mman.MAP_FIXED |
+  mman.MAP_FIXED_NOREPLACE |
+  mman.MAP_HUGETLB |
+  (mman.MAP_HUGE_MASK << mman.MAP_HUGE_SHIFT) |
+  mman.MAP_POPULATE |
+  mman.MAP_LOCKED |
+  mman.MAP_NORESERVE;
+const PROT_RWX = mman.PROT_READ | mman.PROT_WRITE | mman.PROT_EXEC;
+
+/** What to map: `struct mshare_map` with the descriptor resolved. */
+export interface MapRequest {
+  readonly offset: number;
+  readonly size: number;
+  readonly prot: number;
+  readonly flags: number;
+  readonly objOffset: bigint;
+  /** Null for MAP_ANONYMOUS. */
+  readonly file: VmFile | null;
+  /** RLIMIT_AS of the caller in bytes: what the whole region may have mapped. */
+  readonly addressSpaceLimit: number;
+}
+
+/** The caller's part of mshare_map's rules that need no file: 0 or -EINVAL. Checked before the descriptor is looked at. */
+export function checkMapFlags(args: abi.MapArgs): number {
+  const { flags } = args;
+  if (args.reserved !== 0 || (flags & ~MAP_FLAGS) !== 0 || (args.prot & ~PROT_RWX) !== 0) return -EINVAL;
+  if ((flags & mman.MAP_TYPE) !== mman.MAP_SHARED) return -EINVAL;
+  const hugeShift = (flags >>> mman.MAP_HUGE_SHIFT) & mman.MAP_HUGE_MASK;
+  if (hugeShift !== 0 && ((flags & mman.MAP_HUGETLB) === 0 || (hugeShift !== 21 && hugeShift !== 30))) return -EINVAL;
+  if ((flags & mman.MAP_ANONYMOUS) !== 0 && (args.objFd !== -1 || args.objOffset !== 0n)) return -EINVAL;
+  if (args.objOffset % BigInt(PAGE_SIZE) !== 0n || args.offset % PAGE_SIZE !== 0 || args.size === 0) return -EINVAL;
+  return 0;
+}
+
+export class Region {
+  readonly id: number;
+  readonly manager: MshareManager;
+  /** Bytes, a multiple of 4096; 0 until it is first set. */
+  size = 0;
+  seals = 0;
+  /** Null once it is gone: then the region is empty and stays so. */
+  owner: RegionOwner | null;
+  /** Has a name in an msharefs: lives without descriptors and windows until it is unlinked. */
+  named = false;
+  /** Open file descriptions. */
+  handles = 0;
+  readonly windows = new Set<MshareWindow>();
+  /** Faults resolved in the host mm. */
+  faults = 0;
+  /** Entries of processes' tables that point at region tables now. */
+  links = 0;
+  #host: Mm | null;
+
+  constructor(manager: MshareManager, id: number, host: Mm, owner: RegionOwner) {
+    this.manager = manager;
+    this.id = id;
+    this.#host = host;
+    this.owner = owner;
+  }
+
+  /** The host mm; only while the region is alive. */
+  get host(): Mm {
+    if (this.#host === null) throw new Error(`mshare:${this.id}: the host mm is gone`);
+    return this.#host;
+  }
+
+  /** The owner is gone: every call but stat and detach is ENXIO. */
+  get dead(): boolean {
+    return this.#host === null;
+  }
+
+  /** Bytes of the region that have an object. */
+  get mapped(): number {
+    return this.dead ? 0 : this.host.totalVm * PAGE_SIZE;
+  }
+
+  /** Host address of a region offset. */
+  hostAddress(offset: number): number {
+    return REGION_BASE + offset;
+  }
+
+  /**
+   * ftruncate and fallocate: sets the size, rounded up to a page. 0, -EINVAL (no size), -EFBIG (over 2^46), -EPERM (sealed), -EBUSY (an object or a
+   * window lies beyond it), -ENXIO (owner gone). Windows that reach the region's end follow its growth up to the end of their slots.
+   */
+  setSize(bytes: number): number {
+    if (this.dead) return -ENXIO;
+    if (bytes <= 0) return -EINVAL;
+    if (bytes > MSHARE_MAX_SIZE) return -EFBIG;
+    const size = pageUp(bytes);
+    if (size === this.size) return 0;
+    if (size < this.size) return this.#shrink(size);
+    if ((this.seals & abi.F_SEAL_GROW) !== 0) return -EPERM;
+    const old = this.size;
+    this.size = size;
+    for (const window of this.windows) if (window.offset + window.length === old) window.follow(size);
+    return 0;
+  }
+
+  #shrink(size: number): number {
+    if ((this.seals & abi.F_SEAL_SHRINK) !== 0) return -EPERM;
+    for (const vma of this.host.vmas) if (vma.end > this.hostAddress(size)) return -EBUSY;
+    for (const window of this.windows) if (window.offset + window.length > size) return -EBUSY;
+    this.size = size;
+    return 0;
+  }
+
+  /** F_ADD_SEALS: 0, -EINVAL (unknown seal), -EPERM (sealed against it). */
+  addSeals(seals: number): number {
+    if (this.dead) return -ENXIO;
+    if ((seals & ~abi.MSHARE_SEALS) !== 0) return -EINVAL;
+    if ((this.seals & abi.F_SEAL_SEAL) !== 0) return -EPERM;
+    this.seals |= seals;
+    return 0;
+  }
+
+  /**
+   * mshare_map: the region offset, or -errno. `checkMapFlags` has passed. Maps in the host mm, so its errors are mmap's; what is replaced by
+   * MAP_FIXED is gone for every sharer when this returns.
+   */
+  map(request: MapRequest): number {
+    if (this.dead) return -ENXIO;
+    if ((this.seals & abi.MSHARE_SEAL_MAP) !== 0) return -EPERM;
+    const size = pageUp(request.size);
+    const fixed = (request.flags & (mman.MAP_FIXED | mman.MAP_FIXED_NOREPLACE)) !== 0;
+    if (size > this.size || (fixed && request.offset + size > this.size)) return -EINVAL;
+    if (request.objOffset + BigInt(size) > MAX_FILE_OFFSET) return -EOVERFLOW;
+    const noReplace = (request.flags & mman.MAP_FIXED_NOREPLACE) !== 0;
+    if (noReplace && !this.#isHole(request.offset, size)) return -EEXIST;
+    const offset = fixed ? request.offset : this.#findHole(request.offset, size);
+    if (offset < 0) return offset;
+    this.#borrowLimits(request.addressSpaceLimit);
+    const flags = (request.flags & ~mman.MAP_FIXED_NOREPLACE) | mman.MAP_FIXED;
+    const shared = this.manager.share;
+    // With private tables the host mm has VMAs only: populating it would build the very tables that the baseline must not have.
+    const populating = mman.MAP_POPULATE | mman.MAP_LOCKED;
+    const address = this.host.mmap({
+      addr: this.hostAddress(offset),
+      length: size,
+      prot: request.prot,
+      flags: shared ? flags : flags & ~populating,
+      file: request.file,
+      offset: Number(request.objOffset),
+    });
+    if (address < 0) return address;
+    if (!shared && (request.flags & populating) !== 0) this.#populateObjects(offset, size, request.flags);
+    return offset;
+  }
+
+  /** mshare_unmap: holes are no error. */
+  unmap(offset: number, size: number): number {
+    if (this.dead) return -ENXIO;
+    if ((this.seals & abi.MSHARE_SEAL_MAP) !== 0) return -EPERM;
+    if (size === 0) return -EINVAL;
+    const length = this.#checkRange(offset, size);
+    return length < 0 ? length : this.host.munmap(this.hostAddress(offset), length);
+  }
+
+  /** mshare_protect: as mprotect. */
+  protect(offset: number, size: number, prot: number): number {
+    if (this.dead) return -ENXIO;
+    if ((this.seals & abi.MSHARE_SEAL_PROTECT) !== 0) return -EPERM;
+    if ((prot & ~PROT_RWX) !== 0) return -EINVAL;
+    const length = this.#checkRange(offset, size);
+    if (length <= 0) return length;
+    return this.host.mprotect(this.hostAddress(offset), length, prot);
+  }
+
+  /** mshare_advise: as madvise. */
+  advise(offset: number, size: number, advice: number): number {
+    if (this.dead) return -ENXIO;
+    const discards =
+      advice === mman.MADV_REMOVE || advice === mman.MADV_DONTNEED || advice === mman.MADV_DONTNEED_LOCKED;
+    if (discards && (this.seals & abi.MSHARE_SEAL_MAP) !== 0) return -EPERM;
+    const length = this.#checkRange(offset, size);
+    if (length < 0) return length;
+    return this.manager.tables.madvise(this, offset, length, advice);
+  }
+
+  /** mshare_lock: as mlock2; charged to the owner's RLIMIT_MEMLOCK. */
+  lock(offset: number, size: number, flags: number): number {
+    if (this.dead) return -ENXIO;
+    if ((flags & ~mman.MLOCK_ONFAULT) !== 0) return -EINVAL;
+    const length = this.#checkRange(offset, size);
+    if (length < 0) return length;
+    this.#borrowLimits(Infinity);
+    return this.manager.tables.mlock(this, offset, length, flags);
+  }
+
+  /** mshare_unlock: as munlock. */
+  unlock(offset: number, size: number): number {
+    if (this.dead) return -ENXIO;
+    const length = this.#checkRange(offset, size);
+    if (length < 0) return length;
+    return this.host.munlock(this.hostAddress(offset), length);
+  }
+
+  /** mshare_sync: as msync. */
+  sync(offset: number, size: number, flags: number): number {
+    if (this.dead) return -ENXIO;
+    const length = this.#checkRange(offset, size);
+    if (length < 0) return length;
+    return this.host.msync(this.hostAddress(offset), length, flags);
+  }
+
+  /** mshare_remap: the new offset or -errno; as mremap within the region. */
+  remap(args: abi.RemapArgs): number {
+    if (this.dead) return -ENXIO;
+    if ((this.seals & abi.MSHARE_SEAL_MAP) !== 0) return -EPERM;
+    const { oldOffset, flags } = args;
+    if (args.reserved !== 0 || (flags & ~(mman.MREMAP_MAYMOVE | mman.MREMAP_FIXED)) !== 0) return -EINVAL;
+    const fixed = (flags & mman.MREMAP_FIXED) !== 0;
+    if (fixed && (flags & mman.MREMAP_MAYMOVE) === 0) return -EINVAL;
+    if (args.oldSize === 0 || args.newSize === 0) return -EINVAL;
+    const oldSize = this.#checkRange(oldOffset, args.oldSize);
+    if (oldSize < 0) return oldSize;
+    const newSize = pageUp(args.newSize);
+    if (newSize > this.size) return -EINVAL;
+    if (fixed && (args.newOffset % PAGE_SIZE !== 0 || args.newOffset + newSize > this.size)) return -EINVAL;
+    this.#borrowLimits(Infinity);
+    const old = this.hostAddress(oldOffset);
+    if (fixed) return this.#offsetOf(this.host.mremap(old, oldSize, newSize, flags, this.hostAddress(args.newOffset)));
+    // Growth past the region's end is a move; in place first, as mremap does.
+    if (newSize <= oldSize || oldOffset + newSize <= this.size) {
+      const inPlace = this.host.mremap(old, oldSize, newSize, 0, 0);
+      if (inPlace !== -ENOMEM || (flags & mman.MREMAP_MAYMOVE) === 0) return this.#offsetOf(inPlace);
+    } else if (this.host.vmas.find(old) === null) return -EFAULT;
+    if ((flags & mman.MREMAP_MAYMOVE) === 0) return -ENOMEM;
+    const offset = this.#findHole(0, newSize);
+    if (offset < 0) return offset;
+    const both = mman.MREMAP_MAYMOVE | mman.MREMAP_FIXED;
+    return this.#offsetOf(this.host.mremap(old, oldSize, newSize, both, this.hostAddress(offset)));
+  }
+
+  /**
+   * The owner is gone, or nothing can reach the region any more: it is emptied for everyone. Its windows stay reserved until they are
+   * detached, so that a stale pointer never hits someone else's memory.
+   */
+  end(): void {
+    if (this.dead) return;
+    this.manager.tables.disconnect(this);
+    const host = this.host;
+    this.owner = null;
+    this.#host = null;
+    host.put();
+  }
+
+  /** To be called when a descriptor or a window has gone: decides what that means for the region. */
+  reconsider(): void {
+    const { owner } = this;
+    if (owner !== null && !this.named && !owner.hasDescriptor(this) && !this.#hasWindowIn(owner.mm)) this.end();
+    if (this.handles > 0 || this.windows.size > 0 || this.named) return;
+    this.end();
+    this.manager.forget(this);
+  }
+
+  #hasWindowIn(mm: Mm | null): boolean {
+    if (mm === null) return false;
+    for (const window of this.windows) if (window.mm === mm) return true;
+    return false;
+  }
+
+  #offsetOf(address: number): number {
+    return address < 0 ? address : address - REGION_BASE;
+  }
+
+  /** The page-rounded length of a range that must lie in the region: -EINVAL if unaligned or past the end. */
+  #checkRange(offset: number, size: number): number {
+    if (offset % PAGE_SIZE !== 0) return -EINVAL;
+    const length = pageUp(size);
+    return offset + length > this.size ? -EINVAL : length;
+  }
+
+  #isHole(offset: number, size: number): boolean {
+    const start = this.hostAddress(offset);
+    for (const vma of this.host.vmas) {
+      if (vma.start >= start + size) return true;
+      if (vma.end > start) return false;
+    }
+    return true;
+  }
+
+  /** An offset with `size` free bytes: the hint if it fits there, else the first. -ENOMEM if there is none. */
+  #findHole(hint: number, size: number): number {
+    if (hint + size <= this.size && this.#isHole(hint, size)) return hint;
+    let free = REGION_BASE;
+    for (const vma of this.host.vmas) {
+      if (vma.start - free >= size) break;
+      free = Math.max(free, vma.end);
+    }
+    return free + size > this.hostAddress(this.size) ? -ENOMEM : free - REGION_BASE;
+  }
+
+  /** The host mm answers to the caller's RLIMIT_AS and to what is left of the owner's RLIMIT_MEMLOCK. */
+  #borrowLimits(addressSpaceLimit: number): void {
+    const { host, owner } = this;
+    host.limits.as = addressSpaceLimit;
+    host.limits.memlock = this.manager.memlockLeft(this);
+    host.capabilities.ipcLock = owner !== null && owner.ipcLock;
+  }
+
+  /** MAP_POPULATE and MAP_LOCKED with private tables: the pages exist, no table points at them. */
+  #populateObjects(offset: number, size: number, flags: number): void {
+    if ((flags & mman.MAP_LOCKED) !== 0) this.host.mlock(this.hostAddress(offset), size, mman.MLOCK_ONFAULT);
+    const start = this.hostAddress(offset);
+    const vma = this.host.vmas.find(start);
+    if (vma === null || vma.object === null) return;
+    vma.object.allocate(vma.pageIndex(start) * PAGE_SIZE, (vma.pageIndex(start) + size / PAGE_SIZE) * PAGE_SIZE);
+  }
+}
