@@ -3,6 +3,7 @@ import type { Hardware } from "../machine/hardware.ts";
 import type { MemoryManager } from "../mm/memory-manager.ts";
 import type { MshareManager } from "../mshare/manager.ts";
 import type { Clock } from "./clock.ts";
+import { AnonInodes } from "./fs/anon.ts";
 import type { FutexTable } from "./futex.ts";
 import type { Vfs } from "./fs/vfs.ts";
 import type { HostPorts } from "./ports.ts";
@@ -18,6 +19,9 @@ import type { Task } from "./task.ts";
 import type { TimerQueue } from "./timer.ts";
 import type { Vdso } from "./vdso.ts";
 import { PID_MAX } from "../base/limits.ts";
+
+/** Minor device number of anon_inodefs (major 0). */
+const ANON_INODE_MINOR = 14;
 
 /** What uname(2) says; sethostname and setdomainname change it. */
 export interface UtsName {
@@ -70,6 +74,8 @@ export class Kernel implements KernelParts {
   signals!: Signals;
   syscalls!: SyscallTable;
   strace: Strace | null = null;
+  /** The inode of eventfds, epolls, timerfds, signalfds, pidfds (anon_inodefs). */
+  readonly anonInodes: AnonInodes;
   /** pid 1: takes in orphans and waits for them. Runs no guest code. */
   init!: Process;
 
@@ -109,6 +115,7 @@ export class Kernel implements KernelParts {
     this.shm = parts.shm;
     this.vdso = parts.vdso;
     this.options = options;
+    this.anonInodes = new AnonInodes(ANON_INODE_MINOR, () => parts.clock.realtime());
   }
 
   /** The live process with this pid: not one that has been reaped, but zombies count. */
