@@ -21,7 +21,8 @@ export interface HostInput {
 
 /** Where guest output goes. Everything is taken at once. */
 export interface HostOutput {
-  write(bytes: Uint8Array): void;
+  /** 0, or -EPIPE if nobody reads there any more. */
+  write(bytes: Uint8Array): number;
   readonly terminal: { columns: number; rows: number } | null;
 }
 
@@ -84,6 +85,8 @@ export interface HostPorts {
   readonly stdin: HostInput;
   readonly stdout: HostOutput;
   readonly stderr: HostOutput;
+  /** Called by the host (between kernel slices) when its terminal has another size; set by the kernel. */
+  onResize: (() => void) | null;
   /** The kernel's own messages (unimplemented calls, oom): one line without its newline. */
   log(line: string): void;
 }

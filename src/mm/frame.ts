@@ -48,6 +48,8 @@ export class FrameAllocator {
   readonly index: Float64Array;
   /** Frames in use by kind. */
   readonly used = new Int32Array(KINDS);
+  /** The most that `used` has been, by kind. */
+  readonly peak = new Int32Array(KINDS);
   /** Counters of vmstat: frames ever allocated and freed. */
   allocated = 0;
   freed = 0;
@@ -108,7 +110,7 @@ export class FrameAllocator {
     this.allocated++;
     this.kind[pfn] = kind;
     this.refcount[pfn] = 1;
-    this.used[kind]++;
+    if (++this.used[kind] > this.peak[kind]) this.peak[kind] = this.used[kind];
     return asPfn(pfn);
   }
 

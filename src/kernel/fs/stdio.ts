@@ -24,6 +24,7 @@ import {
 import { OpenFile, type ReadResult } from "./file.ts";
 import type { Inode, Path } from "./inode.ts";
 import { AnonInode, type PipeFs } from "./pipe.ts";
+import { raiseSigpipe } from "./raise.ts";
 import { Tty, TtyFile } from "./tty.ts";
 
 /** Bytes taken from the host at a time for the terminal. */
@@ -101,9 +102,8 @@ class HostOutputFile extends OpenFile {
   override read(): number {
     return -EBADF;
   }
-  override write(_task: Task, data: Uint8Array): number {
-    this.#output.write(data);
-    return data.length;
+  override write(task: Task, data: Uint8Array): number {
+    return this.#output.write(data) < 0 ? raiseSigpipe(task) : data.length;
   }
   override poll(): number {
     return POLLOUT | POLLWRNORM;
@@ -132,10 +132,16 @@ export class Standard {
     const make = (): Inode => new AnonInode(pipes, S_IFIFO | 0o600);
     this.#inodes = { in: make(), out: make(), err: make() };
     const output = ports.stdout.terminal || !ports.stderr.terminal ? ports.stdout : ports.stderr;
-    this.console = new Tty(makeDev(5, 1), { write: (bytes) => output.write(bytes), room: () => 1 << 16 });
+    this.console = new Tty(makeDev(5, 1), { write: (bytes) => void output.write(bytes), room: () => 1 << 16 });
     const size = ports.stdout.terminal ?? ports.stdin.terminal;
     if (size) this.console.winsize = { rows: size.rows, columns: size.columns, xpixel: 0, ypixel: 0 };
+    ports.onResize = () => this.#resized();
     ports.stdin.onReady = () => this.inputReady();
+  }
+
+  #resized(): void {
+    const size = this.#ports.stdout.terminal ?? this.#ports.stdin.terminal;
+    if (size) this.console.resize({ rows: size.rows, columns: size.columns, xpixel: 0, ypixel: 0 });
   }
 
   /** More has come from the host. */

@@ -1,0 +1,54 @@
+// Standard streams that are made of values: input that is all there, output that goes to a function. For the library and for tests.
+import type { HostInput, HostOutput } from "../kernel/ports.ts";
+
+/** Input that is all there from the start. */
+export class BytesInput implements HostInput {
+  onReady: (() => void) | null = null;
+  readonly terminal = null;
+  #rest: Uint8Array;
+  constructor(bytes: Uint8Array) {
+    this.#rest = bytes;
+  }
+  get available(): number {
+    return Math.max(1, this.#rest.length);
+  }
+  read(length: number): Uint8Array | "eof" {
+    if (this.#rest.length === 0) return "eof";
+    const bytes = this.#rest.subarray(0, length);
+    this.#rest = this.#rest.subarray(bytes.length);
+    return bytes;
+  }
+}
+
+/** Output that goes to a function; it may keep the bytes. */
+export class FunctionOutput implements HostOutput {
+  readonly terminal = null;
+  readonly #take: (bytes: Uint8Array) => void;
+  constructor(take: (bytes: Uint8Array) => void) {
+    this.#take = take;
+  }
+  write(bytes: Uint8Array): number {
+    this.#take(bytes.slice());
+    return 0;
+  }
+}
+
+/** Collects output. */
+export class Capture {
+  readonly #pieces: Uint8Array[] = [];
+  readonly take = (bytes: Uint8Array): void => void this.#pieces.push(bytes);
+  /** All bytes so far. */
+  get bytes(): Uint8Array {
+    const all = new Uint8Array(this.#pieces.reduce((sum, piece) => sum + piece.length, 0));
+    let at = 0;
+    for (const piece of this.#pieces) {
+      all.set(piece, at);
+      at += piece.length;
+    }
+    return all;
+  }
+  /** As text (UTF-8). */
+  get text(): string {
+    return new TextDecoder().decode(this.bytes);
+  }
+}
