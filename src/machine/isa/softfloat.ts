@@ -115,7 +115,9 @@ function round(f: Format, negative: boolean, n: bigint, exponent: number, sticky
     target > exponent
       ? roundShift(n, target - exponent, sticky, negative, mode)
       : roundShift(n << BigInt(exponent - target + 1), 1, sticky, negative, mode);
-  let { n: significand, inexact } = at(last);
+  const rounded = at(last);
+  const { inexact } = rounded;
+  let significand = rounded.n;
   let unit = last;
   if (bitLength(significand) > f.precision) {
     significand >>= 1n;
