@@ -97,7 +97,7 @@ export class NodeProc implements ProcSource {
         if (n === 0) break;
         length += n;
       }
-      return this.#buffer.latin1Slice(0, length);
+      return this.#buffer.toString("latin1", 0, length);
     } catch (error) {
       return errnoOf(error);
     } finally {
