@@ -13,6 +13,8 @@ export interface Host {
    * arrives. "never": nothing can ever come, and `ns` is Infinity.
    */
   idle(ns: number): Promise<"waited" | "never">;
-  /** Gives back what the host lent: terminal mode, listeners. The machine runs no more. */
-  close(): void;
+  /** A program is about to run: takes the terminal and the signals. */
+  begin(): void;
+  /** It is over: gives them back. */
+  end(): void;
 }

@@ -114,14 +114,15 @@ class StreamInput implements HostInput {
     this.#state = "open";
     if (process.stdin.isTTY) (process.stdin as ReadStream).setRawMode(true);
     process.stdin.on("data", this.#take).on("end", this.#end).on("error", this.#end);
+    process.stdin.resume();
   }
   stop(): void {
     if (this.#state === "unread") return;
     process.stdin.off("data", this.#take).off("end", this.#end).off("error", this.#end);
     process.stdin.pause();
     if (process.stdin.isTTY) (process.stdin as ReadStream).setRawMode(false);
-    else process.stdin.unref?.();
-    this.#state = "ended";
+    else process.stdin.unref();
+    if (this.#state === "open") this.#state = "unread";
   }
   readonly #take = (chunk: Buffer): void => {
     this.#chunks.push(chunk);
@@ -163,11 +164,18 @@ export class NodeHost implements Host {
       onResize: null,
       log: options.log ?? ((line) => void errors.write(Buffer.from(`mshare: ${line}\n`))),
     };
-    if (this.#forwards) {
-      for (const name of FORWARDED) process.on(name, this.#forward);
-      process.stdout.on("resize", this.#resize);
-      if (this.#input instanceof StreamInput && this.#input.terminal) this.#input.start();
-    }
+  }
+
+  begin(): void {
+    if (!this.#forwards) return;
+    for (const name of FORWARDED) process.on(name, this.#forward);
+    process.stdout.on("resize", this.#resize);
+    if (this.#input instanceof StreamInput && this.#input.terminal) this.#input.start();
+  }
+  end(): void {
+    for (const name of FORWARDED) process.off(name, this.#forward);
+    process.stdout.off("resize", this.#resize);
+    if (this.#input instanceof StreamInput) this.#input.stop();
   }
 
   async breathe(): Promise<void> {
@@ -190,12 +198,6 @@ export class NodeHost implements Host {
     });
     this.#wake = null;
     return "waited";
-  }
-
-  close(): void {
-    for (const name of FORWARDED) process.off(name, this.#forward);
-    process.stdout.off("resize", this.#resize);
-    if (this.#input instanceof StreamInput) this.#input.stop();
   }
 
   readonly #forward = (name: NodeJS.Signals): void => {

@@ -90,5 +90,6 @@ export class SimulatedHost implements Host {
     this.#now += ns;
     return "waited";
   }
-  close(): void {}
+  begin(): void {}
+  end(): void {}
 }

@@ -37,18 +37,19 @@ export class FunctionOutput implements HostOutput {
 export class Capture {
   readonly #pieces: Uint8Array[] = [];
   readonly take = (bytes: Uint8Array): void => void this.#pieces.push(bytes);
-  /** All bytes so far. */
-  get bytes(): Uint8Array {
-    const all = new Uint8Array(this.#pieces.reduce((sum, piece) => sum + piece.length, 0));
+  /** A place in the output, for `since`. */
+  mark(): number {
+    return this.#pieces.length;
+  }
+  /** All bytes that came after `mark`. */
+  since(mark: number): Uint8Array {
+    const pieces = this.#pieces.slice(mark);
+    const all = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
     let at = 0;
-    for (const piece of this.#pieces) {
+    for (const piece of pieces) {
       all.set(piece, at);
       at += piece.length;
     }
     return all;
-  }
-  /** As text (UTF-8). */
-  get text(): string {
-    return new TextDecoder().decode(this.bytes);
   }
 }
