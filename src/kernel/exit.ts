@@ -35,6 +35,7 @@ export function exitTask(task: Task, status: number): void {
   task.fs.release();
   task.setFs(null);
 
+  kernel.scheduler.account();
   process.threads.delete(task.tid);
   process.goneUsage.add(task.usage);
   kernel.scheduler.suspend(task, task.isLeader ? "Z" : "X");

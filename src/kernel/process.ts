@@ -1,8 +1,9 @@
 // Processes (thread groups), process groups and sessions: what the threads of a program share apart from memory and files.
 // Owned by the Kernel; created by clone and boot, taken apart by exit.ts, reaped by wait (syscall/wait.ts).
 import type { Mm } from "../mm/mm.ts";
+import { CpuTimers } from "./cpu-clock.ts";
 import type { Kernel } from "./kernel.ts";
-import type { PosixTimers } from "./itimer.ts";
+import type { PosixTimers } from "./posix-timer.ts";
 import type { Rlimits } from "./rlimit.ts";
 import { SignalQueue } from "./siginfo.ts";
 import type { SignalHandlers } from "./signal-handlers.ts";
@@ -88,6 +89,8 @@ export interface IntervalTimer {
   interval: number;
   /** ITIMER_REAL: deadline on CLOCK_MONOTONIC; the others: on the process's own CPU clock. Infinity: off. */
   expires: number;
+  /** ITIMER_REAL: when it went off last. */
+  lastExpiry: number;
 }
 
 export class Process {
@@ -132,10 +135,12 @@ export class Process {
   readonly childChanged = new WaitQueue();
   /** The process has become a zombie: pidfd pollers. */
   readonly ended = new WaitQueue();
-  readonly itimers: IntervalTimer[] = [0, 1, 2].map(() => ({ interval: 0, expires: Infinity }));
+  readonly itimers: IntervalTimer[] = [0, 1, 2].map(() => ({ interval: 0, expires: Infinity, lastExpiry: 0 }));
   /** The host of ITIMER_REAL. */
   realTimer: Timer | null = null;
   posixTimers: PosixTimers | null = null;
+  /** Timers on the CPU time of the process and its threads. */
+  readonly cpuTimers = new CpuTimers();
   /** ns on CLOCK_MONOTONIC. */
   readonly startTime: number;
   childSubreaper = false;

@@ -2,6 +2,7 @@
 // robin, weighted by nice value, realtime policies first. Owns the run queue; wait.ts and signal.ts wake tasks through it.
 import type { Hart } from "../machine/hart.ts";
 import { NSEC_PER_INSTRUCTION } from "./clock.ts";
+import { checkCpuTime } from "./cpu-clock.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Task, TaskState } from "./task.ts";
 import { runTask } from "./trap.ts";
@@ -120,24 +121,22 @@ export class Scheduler {
   #turn(cpu: Cpu, alternating: boolean): void {
     const task = cpu.task!;
     const { clock, timers } = this.#kernel;
-    const start = clock.monotonic();
-    const instret = cpu.hart.instret;
+    this.#accountedTo = clock.monotonic();
+    this.#accountedInstret = cpu.hart.instret;
     let budget = alternating ? Math.min(TURN, cpu.slice) : cpu.slice;
     if (clock.simulated) {
-      const untilTimer = (timers.next() - start) / NSEC_PER_INSTRUCTION + 1;
+      const untilTimer = (timers.next() - this.#accountedTo) / NSEC_PER_INSTRUCTION + 1;
       budget = Math.max(1, Math.min(budget, untilTimer));
     }
     this.resched = false;
     this.current = task;
+    this.#currentHart = cpu.hart;
     const left = runTask(task, cpu.hart, Math.floor(budget));
+    this.account();
     this.current = null;
+    checkCpuTime(task.process);
     const used = budget - left;
     cpu.slice -= used;
-    // Time in user mode by instructions, the rest of the turn in the kernel.
-    const elapsed = clock.monotonic() - start;
-    const user = Math.min(elapsed, (cpu.hart.instret - instret) * (clock.simulated ? NSEC_PER_INSTRUCTION : 2.5));
-    task.usage.utime += user;
-    task.usage.stime += elapsed - user;
     if (cpu.task === task && (cpu.slice <= 0 || this.resched)) {
       if (this.#queue.length === 0) {
         cpu.slice = sliceOf(task);
@@ -149,6 +148,25 @@ export class Scheduler {
       }
     }
   }
+
+  /** Counts the time of the turn under way as the current task's: in user mode by instructions, the rest in the kernel. */
+  account(): void {
+    const { current } = this;
+    if (current === null) return;
+    const { clock } = this.#kernel;
+    const now = clock.monotonic();
+    const instret = this.#currentHart!.instretNow();
+    const elapsed = now - this.#accountedTo;
+    const perInstruction = clock.simulated ? NSEC_PER_INSTRUCTION : 2.5;
+    const user = Math.min(elapsed, (instret - this.#accountedInstret) * perInstruction);
+    current.usage.utime += user;
+    current.usage.stime += elapsed - user;
+    this.#accountedTo = now;
+    this.#accountedInstret = instret;
+  }
+  #currentHart: Hart | null = null;
+  #accountedTo = 0;
+  #accountedInstret = 0;
 
   /** Gives an idle hart the next task that may run there. */
   #assign(cpu: Cpu): boolean {

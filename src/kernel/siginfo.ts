@@ -113,6 +113,8 @@ export interface SigInfo {
   readonly value?: bigint;
   /** SI_TIMER; the overrun count is set at delivery. */
   readonly timerId?: number;
+  /** Which setting of the timer sent it: a later timer_settime makes it stale. */
+  readonly timerRound?: number;
   overrun?: number;
   /** SIGIO. */
   readonly band?: number;
@@ -160,10 +162,10 @@ export class SignalQueue {
   set: SigSet = 0n;
   #infos: SigInfo[] = [];
 
-  /** Standard signals are merged, realtime ones queue. False if it was merged into one that is pending. */
+  /** Standard signals are merged, realtime ones and those of timers queue. False if it was merged into one that is pending. */
   add(info: SigInfo): boolean {
     const bit = sigbit(info.signo);
-    if (info.signo < SIGRTMIN && (this.set & bit) !== 0n) return false;
+    if (info.signo < SIGRTMIN && (this.set & bit) !== 0n && info.timerId === undefined) return false;
     this.set |= bit;
     this.#infos.push(info);
     return true;

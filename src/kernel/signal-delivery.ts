@@ -2,7 +2,17 @@
 // the system call that was interrupted. Called by trap.ts whenever `task.work` is set; the calls of the signal family use the mask helpers.
 import { EFAULT, EINTR, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, ERESTART_RESTARTBLOCK } from "../base/errno.ts";
 import { exitTask, groupExit } from "./exit.ts";
-import { CLD_STOPPED, CORE_SIGNALS, IGNORED_BY_DEFAULT, SIGSEGV, SIGSTOP, SI_KERNEL, STOP_SIGNALS } from "./siginfo.ts";
+import { alarmTaken } from "./itimer.ts";
+import {
+  CLD_STOPPED,
+  CORE_SIGNALS,
+  IGNORED_BY_DEFAULT,
+  SIGALRM,
+  SIGSEGV,
+  SIGSTOP,
+  SI_KERNEL,
+  STOP_SIGNALS,
+} from "./siginfo.ts";
 import { type SigInfo, type SigSet, nextSignal, sigbit } from "./siginfo.ts";
 import { SA_NODEFER, SA_RESETHAND, SA_RESTART, SIG_DFL, SIG_IGN } from "./signal-handlers.ts";
 import { popFrame, pushFrame } from "./sigframe.ts";
@@ -67,12 +77,13 @@ export function returnToUser(task: Task): boolean {
 
 /** Takes the next pending signal of `set` off the queues, the task's own first; null if there is none. */
 export function dequeue(task: Task, set: SigSet): SigInfo | null {
-  let signo = nextSignal(task.pending.set & set);
-  if (signo !== 0) return task.pending.take(signo);
-  signo = nextSignal(task.process.pending.set & set);
+  const { process } = task;
+  const own = nextSignal(task.pending.set & set);
+  const signo = own !== 0 ? own : nextSignal(process.pending.set & set);
   if (signo === 0) return null;
-  const info = task.process.pending.take(signo);
-  if (info.timerId !== undefined) task.process.posixTimers?.delivered(info);
+  const info = (own !== 0 ? task : process).pending.take(signo);
+  if (info.timerId !== undefined) process.posixTimers?.delivered(info);
+  else if (signo === SIGALRM && own === 0) alarmTaken(process);
   return info;
 }
 

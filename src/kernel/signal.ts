@@ -28,26 +28,31 @@ export class Signals {
     this.#kernel = kernel;
   }
 
-  /** To one thread (tkill, faults). */
-  sendToTask(task: Task, info: SigInfo): void {
-    if (task.exited) return;
-    if (!this.#prepare(task.process, task, info.signo)) return;
-    if (!task.pending.add(info)) return;
+  /** To one thread (tkill, faults). False if it is ignored. */
+  sendToTask(task: Task, info: SigInfo): boolean {
+    if (task.exited || !this.#prepare(task.process, task, info.signo)) return false;
+    if (!task.pending.add(info)) return true;
     task.process.signalArrived.wake();
     if (this.#wants(task, info.signo)) this.#notify(task, info.signo);
+    return true;
   }
 
-  /** To a process: any thread that does not block the signal takes it. */
-  sendToProcess(process: Process, info: SigInfo): void {
-    if (process.state !== "alive") return;
+  /** To a process: any thread that does not block the signal takes it. False if it is ignored. */
+  sendToProcess(process: Process, info: SigInfo): boolean {
+    if (process.state !== "alive") return false;
     const main = process.anyTask;
-    if (main === null || !this.#prepare(process, main, info.signo)) return;
-    if (!process.pending.add(info)) return;
+    if (main === null || !this.#prepare(process, main, info.signo)) return false;
+    if (!process.pending.add(info)) return true;
     process.signalArrived.wake();
-    if (this.#wants(main, info.signo)) return this.#notify(main, info.signo);
-    for (const task of process.threads.values()) {
-      if (this.#wants(task, info.signo)) return this.#notify(task, info.signo);
-    }
+    const taker = this.#taker(process, main, info.signo);
+    if (taker !== undefined) this.#notify(taker, info.signo);
+    return true;
+  }
+  /** complete_signal: the main thread if it does not block the signal, else any that does not. */
+  #taker(process: Process, main: Task, signo: number): Task | undefined {
+    if (this.#wants(main, signo)) return main;
+    for (const task of process.threads.values()) if (this.#wants(task, signo)) return task;
+    return undefined;
   }
 
   /** To all members of a process group. */
