@@ -5,6 +5,7 @@ import type { MshareManager } from "../mshare/manager.ts";
 import type { Clock } from "./clock.ts";
 import { AnonInodes } from "./fs/anon.ts";
 import type { FutexTable } from "./futex.ts";
+import type { RegionFs } from "./fs/region-file.ts";
 import type { Vfs } from "./fs/vfs.ts";
 import type { HostPorts } from "./ports.ts";
 import type { Process, ProcessGroup } from "./process.ts";
@@ -70,6 +71,8 @@ export class Kernel implements KernelParts {
   readonly options: KernelOptions;
   // Set by boot, which must have the kernel to make them.
   vfs!: Vfs;
+  /** Where the descriptors of mshare regions live (installMshare). */
+  regionFs!: RegionFs;
   scheduler!: Scheduler;
   signals!: Signals;
   syscalls!: SyscallTable;

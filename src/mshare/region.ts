@@ -2,7 +2,7 @@
 // the seals, the owner and the list of windows. The kernel's mshare calls and msharefs are its callers; no task ever runs on a host mm.
 // Offset 0 lies at REGION_BASE, a multiple of 512 GiB, so that region tables and upper entries of processes line up at every level.
 import { EBUSY, EEXIST, EFAULT, EFBIG, EINVAL, ENOMEM, ENXIO, EOVERFLOW, EPERM } from "../base/errno.ts";
-import { MSHARE_MAX_SIZE } from "../base/limits.ts";
+import { MSHARE_GRANULE, MSHARE_MAX_SIZE } from "../base/limits.ts";
 import { PAGE_SIZE, PGD_SIZE, pageUp } from "../base/numbers.ts";
 import * as mman from "../mm/constants.ts";
 import type { Mm } from "../mm/mm.ts";
@@ -68,11 +68,10 @@ export class Region {
   /** Open file descriptions. */
   handles = 0;
   readonly windows = new Set<MshareWindow>();
-  /** Faults resolved in the host mm. */
-  faults = 0;
   /** Entries of processes' tables that point at region tables now. */
   links = 0;
   #host: Mm | null;
+  #faults = 0;
 
   constructor(manager: MshareManager, id: number, host: Mm, owner: RegionOwner) {
     this.manager = manager;
@@ -90,6 +89,21 @@ export class Region {
   /** The owner is gone: every call but stat and detach is ENXIO. */
   get dead(): boolean {
     return this.#host === null;
+  }
+
+  /** Its number in the file system that region files are on; as in /proc/PID/maps. */
+  get inode(): number {
+    return this.id;
+  }
+
+  /** As /proc/PID/maps shows it. */
+  name(): string {
+    return `/mshare:${this.id}`;
+  }
+
+  /** Faults resolved in the host mm since creation. */
+  get faults(): number {
+    return this.dead ? this.#faults : this.host.minorFaults + this.host.majorFaults;
   }
 
   /** Bytes of the region that have an object. */
@@ -114,9 +128,8 @@ export class Region {
     if (size === this.size) return 0;
     if (size < this.size) return this.#shrink(size);
     if ((this.seals & abi.F_SEAL_GROW) !== 0) return -EPERM;
-    const old = this.size;
     this.size = size;
-    for (const window of this.windows) if (window.offset + window.length === old) window.follow(size);
+    for (const window of this.windows) window.follow(size);
     return 0;
   }
 
@@ -153,20 +166,17 @@ export class Region {
     const offset = fixed ? request.offset : this.#findHole(request.offset, size);
     if (offset < 0) return offset;
     this.#borrowLimits(request.addressSpaceLimit);
-    const flags = (request.flags & ~mman.MAP_FIXED_NOREPLACE) | mman.MAP_FIXED;
-    const shared = this.manager.share;
-    // With private tables the host mm has VMAs only: populating it would build the very tables that the baseline must not have.
-    const populating = mman.MAP_POPULATE | mman.MAP_LOCKED;
+    const { tables } = this.manager;
     const address = this.host.mmap({
       addr: this.hostAddress(offset),
       length: size,
       prot: request.prot,
-      flags: shared ? flags : flags & ~populating,
+      flags: tables.mapFlags((request.flags & ~mman.MAP_FIXED_NOREPLACE) | mman.MAP_FIXED),
       file: request.file,
       offset: Number(request.objOffset),
     });
     if (address < 0) return address;
-    if (!shared && (request.flags & populating) !== 0) this.#populateObjects(offset, size, request.flags);
+    tables.mapped(this, offset, size, request.flags);
     return offset;
   }
 
@@ -261,26 +271,55 @@ export class Region {
    */
   end(): void {
     if (this.dead) return;
-    this.manager.tables.disconnect(this);
-    const host = this.host;
+    const { host } = this;
+    const gather = host.memory.beginGather();
+    for (const window of this.windows) this.manager.tables.disconnect(window, gather);
+    gather.finish();
+    host.sharers.clear();
+    this.#faults = this.faults;
     this.owner = null;
     this.#host = null;
     host.put();
   }
 
-  /** To be called when a descriptor or a window has gone: decides what that means for the region. */
-  reconsider(): void {
+  /** Nothing keeps it: it has no name, and its owner has neither a descriptor nor a window. */
+  isForsaken(): boolean {
     const { owner } = this;
-    if (owner !== null && !this.named && !owner.hasDescriptor(this) && !this.#hasWindowIn(owner.mm)) this.end();
-    if (this.handles > 0 || this.windows.size > 0 || this.named) return;
-    this.end();
-    this.manager.forget(this);
+    return owner !== null && !this.named && !owner.hasDescriptor(this) && !this.hasWindowIn(owner.mm);
   }
 
-  #hasWindowIn(mm: Mm | null): boolean {
+  /** To be called when a descriptor or a window has gone: decides what that means for the region. */
+  reconsider(): void {
+    if (this.isForsaken()) this.end();
+    if (this.handles === 0 && this.windows.size === 0 && !this.named) this.manager.forget(this);
+  }
+
+  /** Whether `mm` has a window on it. */
+  hasWindowIn(mm: Mm | null): boolean {
     if (mm === null) return false;
     for (const window of this.windows) if (window.mm === mm) return true;
     return false;
+  }
+
+  /** mshare_stat. */
+  stat(): abi.MshareStat {
+    const { manager, dead, owner } = this;
+    let flags = owner === null ? 0 : abi.MSHARE_STAT_OWNED;
+    if (!manager.share) flags |= abi.MSHARE_STAT_PRIVATE_TABLES;
+    return {
+      size: this.size,
+      granule: MSHARE_GRANULE,
+      mapped: this.mapped,
+      resident: dead ? 0 : manager.tables.residentBytes(this),
+      tableBytes: dead ? 0 : this.host.tableBytes,
+      viewTableBytes: 0,
+      faults: this.faults,
+      links: this.links,
+      owner: owner === null ? 0 : owner.pid,
+      windows: dead ? 0 : this.windows.size,
+      sharers: dead ? 0 : this.host.sharers.size,
+      flags,
+    };
   }
 
   #offsetOf(address: number): number {
@@ -320,14 +359,5 @@ export class Region {
     host.limits.as = addressSpaceLimit;
     host.limits.memlock = this.manager.memlockLeft(this);
     host.capabilities.ipcLock = owner !== null && owner.ipcLock;
-  }
-
-  /** MAP_POPULATE and MAP_LOCKED with private tables: the pages exist, no table points at them. */
-  #populateObjects(offset: number, size: number, flags: number): void {
-    if ((flags & mman.MAP_LOCKED) !== 0) this.host.mlock(this.hostAddress(offset), size, mman.MLOCK_ONFAULT);
-    const start = this.hostAddress(offset);
-    const vma = this.host.vmas.find(start);
-    if (vma === null || vma.object === null) return;
-    vma.object.allocate(vma.pageIndex(start) * PAGE_SIZE, (vma.pageIndex(start) + size / PAGE_SIZE) * PAGE_SIZE);
   }
 }

@@ -110,8 +110,13 @@ export interface LinkExtent {
   /** The region offset that the first address shows, and how much of the region the window shows now. */
   readonly offset: number;
   readonly length: number;
-  readonly regionSize: number;
+  /** It reached the region's end when it was attached, and follows its growth. Never changes, so neither does the way it is linked. */
+  readonly toEnd: boolean;
 }
+
+/** The end of what a window's entries may cover: its slot's if nothing of the region lies beyond the window, else its own. */
+export const linkEnd = (window: LinkExtent): number =>
+  window.toEnd ? window.slotEnd : window.slotStart + window.length;
 
 /**
  * The highest level at which the entry covering `va` (inside the slot) may point at a region table: 3 is a root entry of 512 GiB, 2 covers
@@ -119,15 +124,12 @@ export interface LinkExtent {
  * region that is outside the window. 0 if there is none.
  */
 export function linkLevel(window: LinkExtent, va: number): number {
-  const reachesEnd = window.offset + window.length >= window.regionSize;
+  const end = linkEnd(window);
   for (let level = ROOT_LEVEL; level >= 1; level--) {
     const unit = LEVEL_SIZE[level];
     const start = alignDown(va, unit);
-    if (start < window.slotStart || start + unit > window.slotEnd) continue;
-    const offset = start - window.slotStart + window.offset;
-    if (offset % unit !== 0) continue;
-    if (!reachesEnd && offset + unit > window.offset + window.length) continue;
-    return level;
+    if (start < window.slotStart || start + unit > end) continue;
+    if ((start - window.slotStart + window.offset) % unit === 0) return level;
   }
   return 0;
 }

@@ -1,0 +1,107 @@
+// mshare_attach and mshare_detach: the rules for offsets, sizes and addresses, and the new VMA. Called by the system calls (and msharefs).
+import { EACCES, EEXIST, EINVAL, ENOMEM, ENXIO } from "../base/errno.ts";
+import { MAX_MAP_COUNT, MMAP_MIN_ADDR, MSHARE_GRANULE, TASK_SIZE } from "../base/limits.ts";
+import { PAGE_SIZE, alignUp, pageUp } from "../base/numbers.ts";
+import { accountVm, mayExpandVm } from "../mm/accounting.ts";
+import { linkVma } from "../mm/merge.ts";
+import type { Mm } from "../mm/mm.ts";
+import {
+  VM_DONTEXPAND,
+  VM_MAYEXEC,
+  VM_MAYREAD,
+  VM_MAYSHARE,
+  VM_MAYWRITE,
+  VM_MSHARE,
+  VM_READ,
+  VM_SHARED,
+  VM_WRITE,
+  Vma,
+} from "../mm/vma.ts";
+import {
+  MSHARE_ATTACH_FLAGS,
+  MSHARE_FIXED,
+  MSHARE_PASSTHROUGH,
+  MSHARE_POPULATE,
+  MSHARE_PRIVATE,
+  MSHARE_RDONLY,
+} from "./abi.ts";
+import type { Region } from "./region.ts";
+import { type Slot, givenSlot, isFree, pickSlot } from "./slot.ts";
+import { MshareWindow } from "./window.ts";
+
+/** The arguments of mshare_attach, the descriptor resolved. Bytes. */
+export interface AttachRequest {
+  readonly offset: number;
+  /** 0: to the region's end. */
+  readonly size: number;
+  /** 0: the kernel picks. */
+  readonly addr: number;
+  readonly flags: number;
+  /** The descriptor was opened for writing. */
+  readonly writable: boolean;
+}
+
+const WINDOW_FLAGS =
+  VM_READ | VM_WRITE | VM_SHARED | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_MAYSHARE | VM_MSHARE | VM_DONTEXPAND;
+
+/** mshare_attach: the address of the new window in `mm`, or -errno as ABI.md lists them. */
+export function attachWindow(region: Region, mm: Mm, request: AttachRequest): number {
+  if (region.dead) return -ENXIO;
+  const { flags, offset } = request;
+  if (!areFlagsValid(flags)) return -EINVAL;
+  const size = windowSize(region, offset, request.size);
+  if (size < 0) return size;
+  if ((flags & MSHARE_FIXED) !== 0 && request.addr % MSHARE_GRANULE !== 0) return -EINVAL;
+  if (!request.writable && (flags & (MSHARE_RDONLY | MSHARE_PRIVATE)) === 0) return -EACCES;
+  const slot = findSlot(region, mm, request, size);
+  if (typeof slot === "number") return slot;
+  const pages = size / PAGE_SIZE;
+  if (!mayExpandVm(mm, WINDOW_FLAGS, pages) || mm.vmas.size >= MAX_MAP_COUNT) return -ENOMEM;
+
+  const toEnd = offset + size === region.size;
+  const place = { slotStart: slot.start, slotEnd: slot.slotEnd, offset, size, toEnd, flags };
+  const window = new MshareWindow(region, mm, region.host, place, size);
+  const vma = new Vma(mm, slot.start, slot.start + size, WINDOW_FLAGS, offset / PAGE_SIZE, null);
+  window.join(vma);
+  linkVma(vma);
+  accountVm(mm, vma.flags, pages);
+  mm.noteHighWater();
+  if ((flags & MSHARE_POPULATE) !== 0) region.manager.tables.populate(window);
+  return slot.start;
+}
+
+function areFlagsValid(flags: number): boolean {
+  if ((flags & ~MSHARE_ATTACH_FLAGS) !== 0) return false;
+  const kinds = [MSHARE_RDONLY, MSHARE_PRIVATE, MSHARE_PASSTHROUGH].filter((kind) => (flags & kind) !== 0);
+  return kinds.length <= 1;
+}
+
+/** How many bytes of the region the window shows at first; -EINVAL. */
+function windowSize(region: Region, offset: number, asked: number): number {
+  if (offset % MSHARE_GRANULE !== 0 || offset >= region.size) return -EINVAL;
+  if (asked === 0) return region.size - offset;
+  const size = pageUp(asked);
+  if (offset + size > region.size) return -EINVAL;
+  return offset + size < region.size && size % MSHARE_GRANULE !== 0 ? -EINVAL : size;
+}
+
+/** Where the window goes; -ENOMEM, -EEXIST. */
+function findSlot(region: Region, mm: Mm, request: AttachRequest, size: number): Slot | number {
+  const { addr, offset } = request;
+  if (addr !== 0) {
+    const fixed = (request.flags & MSHARE_FIXED) !== 0;
+    const start = alignUp(addr, MSHARE_GRANULE);
+    const slot = givenSlot(start, size);
+    const inside = start >= MMAP_MIN_ADDR && start + size <= TASK_SIZE && slot.slotEnd <= TASK_SIZE;
+    if (inside && isFree(mm, slot.start, slot.slotEnd)) return slot;
+    if (fixed) return inside ? -EEXIST : -ENOMEM;
+  }
+  return pickSlot(mm, size, offset, region.manager.random);
+}
+
+/** mshare_detach: 0, or -EINVAL if no window starts at `addr`, -EPERM if it is sealed (mseal). */
+export function detachWindow(mm: Mm, addr: number): number {
+  const vma = mm.vmas.lookup(addr);
+  if (vma === null || !(vma.window instanceof MshareWindow) || vma.start !== addr) return -EINVAL;
+  return mm.munmap(vma.start, vma.end - vma.start);
+}

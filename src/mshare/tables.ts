@@ -1,0 +1,78 @@
+// How windows reach a region's pages: through the region's own page tables (the point of mshare), or with --no-share through private ones
+// (private-tables.ts). Everything that differs between the two is behind RegionTables; the calls and their results are the same.
+import type { Gather } from "../mm/shootdown.ts";
+import { freeUnlinked, linkAll, linkTables, unlinkTables } from "./link.ts";
+import type { Region } from "./region.ts";
+import { FrameSet } from "./usage.ts";
+import type { MshareWindow } from "./window.ts";
+
+export interface RegionTables {
+  /** A window has joined its region. */
+  connect(window: MshareWindow): void;
+  /** A window shows more of its region than before. */
+  grown(window: MshareWindow): void;
+  /** A window goes: nothing of the region can be reached through it once `gather` is finished, which frees what it alone needed. */
+  disconnect(window: MshareWindow, gather: Gather): void;
+  /** The region's tables hold a page for `va`: the number of entries written so that the process reaches them, or -ENOMEM. */
+  link(window: MshareWindow, va: number): number;
+  /** MSHARE_POPULATE: what is in the region now costs the process no fault. Best effort. */
+  populate(window: MshareWindow): void;
+  /** madvise and mlock2 on [offset, offset + length) of the region. */
+  madvise(region: Region, offset: number, length: number, advice: number): number;
+  mlock(region: Region, offset: number, length: number, flags: number): number;
+  /** mshare_map: the flags for mmap in the host mm, and what is left to do for the others when the mapping is there. */
+  mapFlags(flags: number): number;
+  mapped(region: Region, offset: number, length: number, flags: number): void;
+  /** Bytes of frames present, each once. */
+  residentBytes(region: Region): number;
+}
+
+/** Windows link the host mm's tables. */
+export class SharedTables implements RegionTables {
+  connect(): void {
+    // Links are made by faults.
+  }
+
+  grown(): void {}
+
+  disconnect(window: MshareWindow, gather: Gather): void {
+    const { host, links, mm } = window;
+    if (links === 0) return;
+    const { lastLink } = unlinkTables(mm, window, links);
+    window.countLinks(-links);
+    gather.touchSpace(mm);
+    if (!lastLink) return;
+    const start = window.hostStart;
+    freeUnlinked(host, host, start, start + (window.slotEnd - window.slotStart), gather);
+  }
+
+  link(window: MshareWindow, va: number): number {
+    const written = linkTables(window.mm, window.host, window, va);
+    if (written > 0) window.countLinks(written);
+    return written;
+  }
+
+  populate(window: MshareWindow): void {
+    window.countLinks(linkAll(window.mm, window.host, window));
+  }
+
+  madvise(region: Region, offset: number, length: number, advice: number): number {
+    return region.host.madvise(region.hostAddress(offset), length, advice);
+  }
+
+  mlock(region: Region, offset: number, length: number, flags: number): number {
+    return region.host.mlock(region.hostAddress(offset), length, flags);
+  }
+
+  mapFlags(flags: number): number {
+    return flags;
+  }
+
+  mapped(): void {}
+
+  residentBytes(region: Region): number {
+    const frames = new FrameSet(region.host.memory);
+    frames.addPresent(region.host, region.hostAddress(0), region.hostAddress(region.size));
+    return frames.bytes;
+  }
+}

@@ -1,0 +1,121 @@
+// What windows and regions hold, counted from the page tables: RssMshare, resident, and the numbers of smaps. Reads only; used by stat and procfs.
+import { PAGE_SIZE, PMD_SIZE, type Pfn } from "../base/numbers.ts";
+import { PTE_A, PTE_D } from "../machine/pte.ts";
+import { FRAME_DIRTY, KIND_ZERO } from "../mm/frame.ts";
+import type { MemoryManager } from "../mm/memory-manager.ts";
+import type { Mm } from "../mm/mm.ts";
+import { PTE_PRESENT, findTable, leafIndex, nextTableAddress } from "../mm/page-table.ts";
+import type { Vma } from "../mm/vma.ts";
+import { MshareWindow } from "./window.ts";
+
+/** Calls `visit` for each present leaf entry of [start, end) in the tables of `mm`; tables of others that it links count. */
+export function forEachPresent(mm: Mm, start: number, end: number, visit: (pfn: Pfn, pte: number) => void): void {
+  const { ram } = mm.memory;
+  for (let va = nextTableAddress(ram, mm.root, start, end); va < end;) {
+    const table = findTable(ram, mm.root, va);
+    const next = va - (va % PMD_SIZE) + PMD_SIZE;
+    const stop = leafIndex(va) + (Math.min(next, end) - va) / PAGE_SIZE;
+    for (let index = leafIndex(va); index < stop; index++) {
+      const pte = ram.readPte(table, index);
+      if ((pte & PTE_PRESENT) !== 0) visit((pte >>> 10) as Pfn, pte);
+    }
+    va = nextTableAddress(ram, mm.root, next, end);
+  }
+}
+
+/** A set of frames of one machine. */
+export class FrameSet {
+  readonly #memory: MemoryManager;
+  readonly #seen: Uint8Array;
+  #count = 0;
+
+  constructor(memory: MemoryManager) {
+    this.#memory = memory;
+    this.#seen = new Uint8Array(memory.ram.endPfn);
+  }
+
+  add(pfn: Pfn): void {
+    if (this.#seen[pfn] !== 0 || this.#memory.frames.kind[pfn] === KIND_ZERO) return;
+    this.#seen[pfn] = 1;
+    this.#count++;
+  }
+
+  addPresent(mm: Mm, start: number, end: number): void {
+    forEachPresent(mm, start, end, (pfn) => {
+      this.add(pfn);
+    });
+  }
+
+  get bytes(): number {
+    return this.#count * PAGE_SIZE;
+  }
+}
+
+/** The window of a VMA as mshare made it, or null for other VMAs. */
+export const windowOf = (vma: Vma): MshareWindow | null => (vma.window instanceof MshareWindow ? vma.window : null);
+
+/** Where the region's pages of a live window are found: the tables, and the address there of the window's first. */
+function spaceOf(window: MshareWindow): { space: Mm; start: number } {
+  return window.shared
+    ? { space: window.host, start: window.hostStart }
+    : { space: window.mm, start: window.slotStart };
+}
+
+/** RssMshare of /proc/PID/status: bytes of region pages present in the windows of `mm`, each frame once. */
+export function mshareRss(mm: Mm): number {
+  const frames = new FrameSet(mm.memory);
+  for (const vma of mm.vmas) {
+    const window = windowOf(vma);
+    if (window === null || window.dead) continue;
+    const { space, start } = spaceOf(window);
+    frames.addPresent(space, start, start + window.length);
+  }
+  return frames.bytes;
+}
+
+/** The lines of smaps that a window has, in bytes. */
+export interface WindowUsage {
+  rss: number;
+  /** Each page divided by the address spaces that share the region and the other places that map it. */
+  pss: number;
+  pssDirty: number;
+  sharedClean: number;
+  sharedDirty: number;
+  privateClean: number;
+  privateDirty: number;
+  referenced: number;
+  /** Region pages among `rss`: all of them. */
+  mshare: number;
+}
+
+/** The numbers of a window for smaps. */
+export function windowUsage(window: MshareWindow): WindowUsage {
+  const usage: WindowUsage = {
+    rss: 0,
+    pss: 0,
+    pssDirty: 0,
+    sharedClean: 0,
+    sharedDirty: 0,
+    privateClean: 0,
+    privateDirty: 0,
+    referenced: 0,
+    mshare: 0,
+  };
+  if (window.dead) return usage;
+  const { frames } = window.mm.memory;
+  const { space, start } = spaceOf(window);
+  // In the region's tables a page is mapped once, for all its sharers.
+  const sharers = window.shared ? Math.max(1, window.host.sharers.size) - 1 : 0;
+  forEachPresent(space, start, start + window.length, (pfn, pte) => {
+    const users = frames.mapcount[pfn] + sharers;
+    const dirty = (pte & PTE_D) !== 0 || (frames.flags[pfn] & FRAME_DIRTY) !== 0;
+    usage.rss += PAGE_SIZE;
+    usage.pss += PAGE_SIZE / users;
+    if (dirty) usage.pssDirty += PAGE_SIZE / users;
+    if ((pte & PTE_A) !== 0) usage.referenced += PAGE_SIZE;
+    if (users > 1) usage[dirty ? "sharedDirty" : "sharedClean"] += PAGE_SIZE;
+    else usage[dirty ? "privateDirty" : "privateClean"] += PAGE_SIZE;
+  });
+  usage.mshare = usage.rss;
+  return usage;
+}

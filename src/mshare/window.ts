@@ -1,0 +1,204 @@
+// A window: the VMA of a process that shows a region, and what mm asks of it (mm/vma.ts: Window). Owns its place (slot), its count of links and
+// its membership in the region's list. Made by attach.ts and by fork; taken away by munmap, detach, exec and exit through `unlink`.
+import { EINVAL, ENOMEM } from "../base/errno.ts";
+import { PAGE_SIZE } from "../base/numbers.ts";
+import { accountVm } from "../mm/accounting.ts";
+import * as mman from "../mm/constants.ts";
+import type { Mm } from "../mm/mm.ts";
+import type { Gather } from "../mm/shootdown.ts";
+import { VM_DONTCOPY, VM_DONTDUMP, type Vma, type Window, type WindowCall } from "../mm/vma.ts";
+import { MSHARE_PASSTHROUGH } from "./abi.ts";
+import type { LinkedWindow } from "./link.ts";
+import { populateWindow } from "./populate.ts";
+import type { Region } from "./region.ts";
+
+/** Where a window lies and what it shows. Addresses, offsets and sizes in bytes. */
+export interface WindowPlace {
+  readonly slotStart: number;
+  readonly slotEnd: number;
+  readonly offset: number;
+  /** Asked for at attach, page-rounded. */
+  readonly size: number;
+  readonly toEnd: boolean;
+  /** MSHARE_* of the attach. */
+  readonly flags: number;
+}
+
+export class MshareWindow implements Window, LinkedWindow {
+  readonly region: Region;
+  readonly mm: Mm;
+  readonly host: Mm;
+  readonly slotStart: number;
+  readonly slotEnd: number;
+  readonly offset: number;
+  readonly size: number;
+  readonly toEnd: boolean;
+  readonly flags: number;
+  /** How much of the region it shows now; the length of its VMA. */
+  length: number;
+  /** Entries of the process's tables that point at the region's. */
+  links = 0;
+  #vma: Vma | null = null;
+
+  constructor(region: Region, mm: Mm, host: Mm, place: WindowPlace, length: number) {
+    this.region = region;
+    this.mm = mm;
+    this.host = host;
+    this.slotStart = place.slotStart;
+    this.slotEnd = place.slotEnd;
+    this.offset = place.offset;
+    this.size = place.size;
+    this.toEnd = place.toEnd;
+    this.flags = place.flags;
+    this.length = length;
+  }
+
+  // What /proc/PID/maps shows.
+  readonly devMajor = 0;
+  readonly devMinor = 0x0f;
+  get inode(): number {
+    return this.region.inode;
+  }
+  name(): string {
+    return this.region.name();
+  }
+
+  get hostStart(): number {
+    return this.region.hostAddress(this.offset);
+  }
+  get dead(): boolean {
+    return this.region.dead;
+  }
+  get shared(): boolean {
+    return this.region.manager.share;
+  }
+  get passthrough(): boolean {
+    return (this.flags & MSHARE_PASSTHROUGH) !== 0;
+  }
+  get vma(): Vma {
+    if (this.#vma === null) throw new Error(`window of ${this.region.name()} has no VMA`);
+    return this.#vma;
+  }
+
+  /** The window belongs to `vma`, which joins its mm. */
+  join(vma: Vma): void {
+    this.#vma = vma;
+    vma.window = this;
+    this.region.windows.add(this);
+    if (this.dead) return;
+    this.host.sharers.add(this.mm);
+    this.region.manager.tables.connect(this);
+  }
+
+  /** The region offset that an address inside shows. */
+  offsetOf(va: number): number {
+    return this.offset + (va - this.slotStart);
+  }
+
+  link(_mm: Mm, _vma: Vma, va: number): "linked" | "present" | number {
+    const written = this.region.manager.tables.link(this, va);
+    if (written < 0) return written;
+    return written === 0 ? "present" : "linked";
+  }
+
+  /** Counts entries that came (or went: negative). */
+  countLinks(change: number): void {
+    this.links += change;
+    this.region.links += change;
+  }
+
+  /** The region has grown to `size`: shows more of it, up to the slot's end. RLIMIT_AS does not stop it, since no call of this process asks. */
+  follow(size: number): void {
+    if (!this.toEnd) return;
+    const length = Math.min(size - this.offset, this.slotEnd - this.slotStart);
+    if (length <= this.length) return;
+    const { vma, mm } = this;
+    accountVm(mm, vma.flags, (length - this.length) / PAGE_SIZE);
+    mm.noteHighWater();
+    this.length = length;
+    vma.end = vma.start + length;
+    this.region.manager.tables.grown(this);
+  }
+
+  mayUnmap(vma: Vma, start: number, end: number): number {
+    if (start <= vma.start && end >= vma.end) return 0;
+    const isWhole = start === vma.start && (end === start + this.size || end === this.slotEnd);
+    return isWhole ? 0 : -EINVAL;
+  }
+
+  call(mm: Mm, vma: Vma, call: WindowCall, start: number, end: number, argument: number): number {
+    if (this.dead) return -EINVAL;
+    const offset = this.offsetOf(start);
+    const length = end - start;
+    const { region } = this;
+    switch (call) {
+      case "madvise":
+        return this.#madvise(mm, vma, start, end, argument);
+      case "mlock":
+        return region.lock(offset, length, argument);
+      case "munlock":
+        return region.unlock(offset, length);
+      case "msync":
+        return region.sync(offset, length, argument);
+      case "mprotect":
+        return this.passthrough ? region.protect(offset, length, argument) : -EINVAL;
+      default:
+        return -EINVAL;
+    }
+  }
+
+  #madvise(mm: Mm, vma: Vma, start: number, end: number, advice: number): number {
+    switch (advice) {
+      case mman.MADV_DONTFORK:
+        return this.#setFlags(vma, start, end, VM_DONTCOPY, 0);
+      case mman.MADV_DOFORK:
+        return this.#setFlags(vma, start, end, 0, VM_DONTCOPY);
+      case mman.MADV_DONTDUMP:
+        return this.#setFlags(vma, start, end, VM_DONTDUMP, 0);
+      case mman.MADV_DODUMP:
+        return this.#setFlags(vma, start, end, 0, VM_DONTDUMP);
+      case mman.MADV_POPULATE_READ:
+      case mman.MADV_POPULATE_WRITE:
+        return populateWindow(mm, start, end, { write: advice === mman.MADV_POPULATE_WRITE });
+      default:
+    }
+    if (this.passthrough) return this.region.advise(this.offsetOf(start), end - start, advice);
+    switch (advice) {
+      case mman.MADV_WILLNEED:
+      case mman.MADV_COLD:
+      case mman.MADV_PAGEOUT: {
+        const result = this.region.advise(this.offsetOf(start), end - start, advice);
+        // Holes of the region are no holes of the window's VMA.
+        return result === -ENOMEM ? 0 : result;
+      }
+      case mman.MADV_DONTNEED:
+        return 0;
+      default:
+        return -EINVAL;
+    }
+  }
+
+  #setFlags(vma: Vma, start: number, end: number, set: number, clear: number): number {
+    if (start > vma.start || end < vma.end) return -EINVAL;
+    vma.flags = ((vma.flags | set) & ~clear) >>> 0;
+    return 0;
+  }
+
+  unlink(mm: Mm, _vma: Vma, gather: Gather): void {
+    const { region, host } = this;
+    region.windows.delete(this);
+    if (!this.dead) {
+      region.manager.tables.disconnect(this, gather);
+      if (!region.hasWindowIn(mm)) host.sharers.delete(mm);
+    }
+    // The region's own end frees its frames with a Gather of its own: this process must have forgotten them before.
+    if (region.isForsaken()) mm.memory.mmu.flushSpace(mm.root);
+    region.reconsider();
+  }
+
+  fork(child: Mm, vma: Vma): Window {
+    const copy = new MshareWindow(this.region, child, this.host, this, this.length);
+    copy.join(vma);
+    return copy;
+  }
+}
