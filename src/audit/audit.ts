@@ -18,6 +18,8 @@ export interface AuditOptions {
   onProgress?: (done: number, total: number) => void;
   /** Is given each process that was scanned: for snapshots. */
   onScan?: (scan: ProcessScan) => void;
+  /** Is given the sums when all is read: for snapshots. */
+  onCollected?: (collector: Collector) => void;
   /** Where mshare would link windows, if the source knows (machines of ours). */
   linkLevel?: LinkLevelOf;
   /** The time to write into the result. */
@@ -78,6 +80,7 @@ export function auditHost(source: ProcSource, options: AuditOptions = {}): Audit
   if (unseen.length === processes.length && collector.vmPte === 0) {
     throw new AuditError(`${source.name}: nothing could be read of ${unseen.length} processes: run it as root`);
   }
+  options.onCollected?.(collector);
   return summarize(collector, { source: source.name, time: (options.now?.() ?? new Date()).toISOString(), host });
 }
 

@@ -13,7 +13,14 @@ const NAMED = 10;
 const LARGE = 64 * PUD_SIZE;
 
 /** Objects whose tables mshare could share: MAP_SHARED memory of any kind. */
-const SHAREABLE: ReadonlySet<ObjectKind> = new Set(["shared anonymous", "sysv", "memfd", "hugetlb", "mshare", "file"]);
+export const SHAREABLE: ReadonlySet<ObjectKind> = new Set([
+  "shared anonymous",
+  "sysv",
+  "memfd",
+  "hugetlb",
+  "mshare",
+  "file",
+]);
 /** Those that huge pages can back: private anonymous memory and shmem; files on disk only by exception. */
 const HUGE_ABLE: ReadonlySet<ObjectKind> = new Set(["private", "shared anonymous", "sysv", "memfd", "mshare"]);
 
@@ -87,6 +94,11 @@ export class Collector implements PageSink {
     return sum;
   }
 
+  /** What shared tables would hold of each object. */
+  *extents(): Generator<{ key: string; extent: Extent }> {
+    for (const { key, pages, extent } of this.objects.values()) yield { key, extent: extent ?? pages.extent };
+  }
+
   add(scan: ProcessScan): void {
     this.warnings.push(...scan.warnings);
     if (scan.quality === "unseen") this.unseen.push(scan.pid);
@@ -94,6 +106,7 @@ export class Collector implements PageSink {
     const partOf = new Map<ObjectSum, number>();
     const slots: SlotPart[] = [];
     let resident = 0;
+    let shareable = 0;
     let huge = 0;
     for (const vma of scan.vmas) {
       // Objects with pages have been entered by pagesOf; estimated ones have not.
@@ -109,6 +122,7 @@ export class Collector implements PageSink {
       else sum.size = Math.max(sum.size, vma.offset + length);
       sum.resident += vma.resident;
       resident += vma.resident;
+      if (SHAREABLE.has(vma.kind)) shareable += vma.resident;
       for (let i = 0; i < vma.slots.length; i++) {
         const level = vma.levels[i];
         if (level > 0) huge += SLOT_BYTES;
@@ -137,9 +151,11 @@ export class Collector implements PageSink {
       name: scan.name,
       vmas: scan.vmas.length,
       resident: scan.quality === "unseen" ? scan.rss : resident,
+      shareable,
       huge,
       vmPte: scan.vmPte ?? null,
       tables: Math.round(tables),
+      minorFaults: scan.minorFaults,
       quality: scan.quality,
     });
   }

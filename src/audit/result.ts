@@ -35,11 +35,15 @@ export interface ProcessRow {
   readonly name: string;
   readonly vmas: number;
   readonly resident: number;
+  /** Of that, in objects that mshare could share. */
+  readonly shareable: number;
   /** Bytes mapped by entries above the last level: they need no last-level table. */
   readonly huge: number;
   readonly vmPte: number | null;
   /** Tables attributed to rows. */
   readonly tables: number;
+  /** Minor faults since the process began. */
+  readonly minorFaults: number;
   readonly quality: Quality;
 }
 
