@@ -57,13 +57,15 @@ export interface MachineOptions {
   files?: Readonly<Record<string, string | Uint8Array>>;
   /** Standard input. "inherit": this process's. A list: a piece each time when the guest has nothing else to do. Default: empty. */
   stdin?: "inherit" | string | Uint8Array | readonly (string | Uint8Array)[];
+  /** Called with each piece of standard input as the guest takes it. */
+  onStdin?: (bytes: Uint8Array) => void;
   /** Standard streams are a terminal of this size (not with "inherit", which takes what is there). */
   terminal?: { columns: number; rows: number };
   /** Standard output. "inherit": this process's. Default: collected in the result. */
   onStdout?: "inherit" | ((bytes: Uint8Array) => void);
   onStderr?: "inherit" | ((bytes: Uint8Array) => void);
   /** Each system call, as strace(1) writes it. */
-  strace?: (line: string) => void;
+  strace?: ((line: string) => void) | undefined;
   /** The kernel's own messages. Default: standard error. */
   log?: (line: string) => void;
 }
@@ -189,10 +191,10 @@ export class Machine {
   }
 
   #makeHost(): Host {
-    const { stdin, terminal, onStdout, onStderr, seed, log } = this.#options;
+    const { stdin, terminal, onStdin, onStdout, onStderr, seed, log } = this.#options;
     const out = onStdout ?? this.#stdout.take;
     const err = onStderr ?? this.#stderr.take;
-    const scripted = Array.isArray(stdin) || terminal !== undefined || seed !== undefined;
+    const scripted = Array.isArray(stdin) || terminal !== undefined;
     if (scripted && stdin !== "inherit" && out !== "inherit" && err !== "inherit") {
       const pieces = stdin === undefined ? [] : Array.isArray(stdin) ? stdin : [stdin as string | Uint8Array];
       return new SimulatedHost({
@@ -206,7 +208,7 @@ export class Machine {
     }
     if (Array.isArray(stdin)) throw new MachineError("scripted input needs collected output");
     const input = stdin === undefined || stdin === "inherit" ? stdin : bytesOf(stdin as string | Uint8Array);
-    return new NodeHost({ stdin: input, stdout: out, stderr: err, log });
+    return new NodeHost({ stdin: input, onStdin, stdout: out, stderr: err, log });
   }
 
   /** Makes the process, from the guest's file or the host's. */

@@ -7,11 +7,13 @@ import type { ReadStream } from "node:tty";
 import { EIO, EPIPE } from "../base/errno.ts";
 import type { HostInput, HostOutput, HostPorts, HostTime } from "../kernel/ports.ts";
 import type { Host } from "./host.ts";
-import { BytesInput, FunctionOutput } from "./streams.ts";
+import { BytesInput, FunctionOutput, TappedInput } from "./streams.ts";
 
 export interface NodeHostOptions {
   /** "inherit": this process's own; else bytes that are all there from the start. Default: none. */
   stdin?: "inherit" | Uint8Array | undefined;
+  /** Called with each piece that the guest takes. */
+  onStdin?: ((bytes: Uint8Array) => void) | undefined;
   /** "inherit": this process's own; else called with each piece. */
   stdout: "inherit" | ((bytes: Uint8Array) => void);
   stderr: "inherit" | ((bytes: Uint8Array) => void);
@@ -158,7 +160,7 @@ export class NodeHost implements Host {
       monotonic: () => performance.now() * 1e6,
       realtime,
       random: (bytes) => void randomFillSync(bytes),
-      stdin: this.#input,
+      stdin: options.onStdin === undefined ? this.#input : new TappedInput(this.#input, options.onStdin),
       stdout: stdout === "inherit" ? new DescriptorOutput(1, process.stdout) : new FunctionOutput(stdout),
       stderr: errors,
       onResize: null,

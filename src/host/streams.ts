@@ -20,6 +20,33 @@ export class BytesInput implements HostInput {
   }
 }
 
+/** Another input, with somebody who hears what is taken from it. */
+export class TappedInput implements HostInput {
+  readonly #input: HostInput;
+  readonly #tap: (bytes: Uint8Array) => void;
+  constructor(input: HostInput, tap: (bytes: Uint8Array) => void) {
+    this.#input = input;
+    this.#tap = tap;
+  }
+  get onReady(): (() => void) | null {
+    return this.#input.onReady;
+  }
+  set onReady(ready: (() => void) | null) {
+    this.#input.onReady = ready;
+  }
+  get available(): number {
+    return this.#input.available;
+  }
+  get terminal(): HostInput["terminal"] {
+    return this.#input.terminal;
+  }
+  read(length: number): Uint8Array | "eof" | undefined {
+    const bytes = this.#input.read(length);
+    if (bytes instanceof Uint8Array) this.#tap(bytes.slice());
+    return bytes;
+  }
+}
+
 /** Output that goes to a function; it may keep the bytes. */
 export class FunctionOutput implements HostOutput {
   readonly terminal = null;

@@ -1,0 +1,70 @@
+// The command `mshare`: its subcommands, and how errors end it. One line on stderr and a status for what a user did wrong; the whole state for
+// what the kernel did wrong.
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { KernelBug } from "../base/bug.ts";
+import { Deadlock, MachineError } from "../index.ts";
+import { addDemo } from "./demo.ts";
+import { packageFile } from "./package.ts";
+import { addRun } from "./run.ts";
+
+/** Exit statuses: the command was used wrongly; the kernel is broken (sysexits.h: EX_SOFTWARE). */
+const USAGE = 2;
+const SOFTWARE = 70;
+
+function version(): string {
+  return (JSON.parse(readFileSync(packageFile("package.json"), "utf8")) as { version: string }).version;
+}
+
+/** The command line as a commander program that throws instead of ending the process. */
+export function commandLine(): Command {
+  const program = new Command("mshare")
+    .description(
+      "Shared memory whose page tables are shared too: a Linux-compatible kernel with mshare, on a RISC-V machine.",
+    )
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(`mshare: ${oneLine(text)}\n`) });
+  addRun(program);
+  addDemo(program);
+  program.version(version(), "-V, --version", "print the version");
+  program.helpCommand("help [command]", "print a command's help");
+  for (const command of program.commands) command.exitOverride().copyInheritedSettings(program);
+  return program;
+}
+
+/** Commander's messages, in one line that begins with what is wrong. */
+const oneLine = (text: string): string =>
+  text
+    .replace(/^error: /, "")
+    .trim()
+    .replace(/\n+\(?/g, " (");
+
+async function main(args: string[]): Promise<void> {
+  try {
+    await commandLine().parseAsync(args, { from: "user" });
+  } catch (error) {
+    process.exitCode = endWith(error);
+  }
+}
+
+/** Says what went wrong; the exit status. */
+function endWith(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
+  if (error instanceof MachineError) {
+    process.stderr.write(`mshare: ${error.message}\n`);
+    return error.exitStatus;
+  }
+  if (error instanceof Deadlock) {
+    process.stderr.write(`mshare: ${error.message}\n`);
+    return 1;
+  }
+  const dump = error instanceof KernelBug ? error.dump : [];
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(
+    ["mshare: this is a bug in mshare, not in the program that ran:", stack, ...dump].join("\n") + "\n",
+  );
+  return SOFTWARE;
+}
+
+await main(process.argv.slice(2));
