@@ -177,8 +177,8 @@ export const DEVPTS_SUPER_MAGIC = 0x1cd1;
 export const PIPEFS_MAGIC = 0x50495045;
 export const SOCKFS_MAGIC = 0x534f434b;
 export const ANON_INODE_FS_MAGIC = 0x09041934;
-/** v9fs: what a directory of the host looks like to programs that ask (a network file system without lock or attribute services). */
-export const V9FS_MAGIC = 0x01021997;
+/** hostfs, as User-mode Linux calls a directory of the host. */
+export const HOSTFS_SUPER_MAGIC = 0x00c0ffee;
 
 // renameat2
 export const RENAME_NOREPLACE = 1;

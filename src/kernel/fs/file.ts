@@ -61,6 +61,8 @@ export abstract class OpenFile {
     if (--this.#refs > 0) return;
     if (this.#refs < 0) throw new Error(`file ${this.linkText()} put more often than it was got`);
     for (const watcher of this.watchers) watcher.fileReleased(this);
+    this.inode?.locks?.removeRecords(this);
+    this.inode?.locks?.removeFlock(this);
     this.release();
     this.inode?.drop();
   }
@@ -88,12 +90,10 @@ export abstract class OpenFile {
   opened(_task: Task): number | Generator<Wait, number> {
     return 0;
   }
-  /** A descriptor of it has been closed by the holder of `table` (flush): record locks go. */
+  /** A descriptor of it has been closed by the holder of `table` (flush): its record locks on the file go. */
   closed(table: FileTable): void {
-    this.onClose?.(table);
+    this.inode?.locks?.removeRecords(table);
   }
-  /** Set by the lock code when a table holds record locks through this file. */
-  onClose: ((table: FileTable) => void) | undefined = undefined;
 
   /** Up to `length` bytes at `pos`, or at the file's own position (which advances) if undefined. The bytes may be a view: use them at once. */
   read(_task: Task, _length: number, _pos: number | undefined): ReadResult | Generator<Wait, ReadResult> {
@@ -277,6 +277,10 @@ export class FileTable {
     return n;
   }
 
+  /** The descriptor that install() would choose. */
+  nextFree(): number {
+    return this.#lowestFree(0);
+  }
   #lowestFree(from: number): number {
     let fd = Math.max(from, this.#firstFree);
     while (this.#slots[fd]) fd++;

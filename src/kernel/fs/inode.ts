@@ -7,6 +7,7 @@ import type { Task } from "../task.ts";
 import type { Timespec } from "./abi.ts";
 import { S_IFDIR, S_IFMT, dirType, isDir, makeDev } from "./abi.ts";
 import type { OpenFile } from "./file.ts";
+import type { FileLocks } from "./lock.ts";
 import type { Stat, StatFs } from "./stat.ts";
 
 /** A directory's entry as readdir lists it; `type` is the DT_ number. */
@@ -77,6 +78,10 @@ export abstract class Inode {
   mtime: Timespec;
   ctime: Timespec;
   readonly btime: Timespec;
+  /** Record and flock locks; null until the first one. */
+  locks: FileLocks | null = null;
+  /** Extended attributes by full name; null until the first one. */
+  xattrs: Map<string, Uint8Array> | null = null;
   /** Open files and paths that hold it; when it reaches 0 and nlink is 0 the data go. */
   #users = 0;
 
@@ -304,6 +309,21 @@ export class Path {
   }
   equals(other: Path): boolean {
     return this.mount === other.mount && this.dentry === other.dentry;
+  }
+}
+
+/** A place for what has no name (a memfd, a pipe): outside of the tree, so that permission checks and attribute calls have one. */
+export function namelessPath(inode: Inode): Path {
+  const dentry = new Dentry("", null, inode);
+  return new Path(new Mount(0, inode.fs, dentry, null, inode.fs.type), dentry);
+}
+
+/** Where a link of /proc to an open file leads (PID/fd/N, PID/exe): its place, and the file, which is opened again by its own rules. */
+export class FilePath extends Path {
+  readonly file: OpenFile;
+  constructor(mount: Mount, dentry: Dentry, file: OpenFile) {
+    super(mount, dentry);
+    this.file = file;
   }
 }
 

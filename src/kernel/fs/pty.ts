@@ -133,7 +133,7 @@ class MasterFile extends OpenFile {
         return putUser32(task.mm, arg, pty.index);
       case TIOCSPTLCK: {
         const lock = getUser32(task.mm, arg);
-        if (lock === undefined) return -EFAULT;
+        if (lock < 0) return -EFAULT;
         pty.locked = lock !== 0;
         return 0;
       }

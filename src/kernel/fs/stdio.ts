@@ -12,8 +12,6 @@ import {
   O_RDONLY,
   O_RDWR,
   O_WRONLY,
-  POLLERR,
-  POLLHUP,
   POLLIN,
   POLLOUT,
   POLLRDNORM,

@@ -332,7 +332,7 @@ export function ttyIoctl(task: Task, tty: Tty, request: number, arg: number, end
       return putUser32(task.mm, arg, 0);
     case TIOCSETD: {
       const discipline = getUser32(task.mm, arg);
-      return discipline === undefined ? -EFAULT : discipline === 0 ? 0 : -EINVAL;
+      return discipline < 0 ? -EFAULT : discipline === 0 ? 0 : -EINVAL;
     }
     case TIOCSTI: {
       const byte = copyFromUser(task.mm, arg, 1);
@@ -368,7 +368,7 @@ function jobIoctl(task: Task, tty: Tty, request: number, arg: number, end: { sla
       if (denied) return denied === -EIO ? -ENOTTY : denied;
       if (!own) return -ENOTTY;
       const pgid = getUser32(task.mm, arg);
-      if (pgid === undefined) return -EFAULT;
+      if (pgid < 0) return -EFAULT;
       if ((pgid | 0) < 0) return -EINVAL;
       const group = task.kernel.groups.get(pgid);
       if (!group) return -ESRCH;

@@ -47,9 +47,13 @@ import {
 import type { OpenFile } from "./file.ts";
 import { PathFile } from "./file.ts";
 import type { Filesystem } from "./inode.ts";
-import { Dentry, MNT_NODEV, MNT_NOEXEC, Mount, Path } from "./inode.ts";
+import { Dentry, FilePath, MNT_NODEV, MNT_NOEXEC, Mount, Path } from "./inode.ts";
+import { LockTable } from "./lock.ts";
 import { Walk } from "./namei.ts";
 import { newInodeOwner, ownerOrCapable, permission } from "./permission.ts";
+import type { PipeFs } from "./pipe.ts";
+import type { RamFs } from "./ramfs.ts";
+import type { Standard } from "./stdio.ts";
 
 /** Makes the open file of a special inode: devices by number, FIFOs. Registered by devfs and pipe. */
 export type DeviceOpener = (task: Task, path: Path, flags: number) => OpenFile | number;
@@ -76,11 +80,26 @@ export class Vfs {
   /** Makes file systems for mount(2), by type. */
   readonly types = new Map<string, { nodev: boolean; make?: (options: string) => Filesystem | number }>();
 
+  // Set by setup.ts.
+  /** Unnamed pipes and the pipes behind FIFOs. */
+  pipes!: PipeFs;
+  /** The tmpfs that nobody sees: memfds are its files. */
+  memfds!: RamFs;
+  /** The standard streams of the host and the console. */
+  standard!: Standard;
+  readonly locks = new LockTable();
+  /** The next anonymous device number (0:n) of a file system. */
+  nextDevMinor = 1;
+
   /** `rootFs` is mounted at "/". */
   constructor(rootFs: Filesystem, source: string = rootFs.type) {
     const mount = new Mount(this.#nextMountId++, rootFs, new Dentry("/", null, rootFs.root), null, source);
     this.mounts.push(mount);
     this.root = new Path(mount, mount.root);
+  }
+
+  allocateDevMinor(): number {
+    return this.nextDevMinor++;
   }
 
   // Mounts
@@ -95,12 +114,42 @@ export class Vfs {
     return this.#attach(new Mount(this.#nextMountId++, fs, from.dentry, at, source, flags));
   }
   #attach(mount: Mount): Mount {
-    const at = mount.at!;
+    this.#place(mount, mount.at!);
+    this.mounts.push(mount);
+    return mount;
+  }
+  #place(mount: Mount, at: Path): void {
+    mount.at = at;
     const list = this.#mountsAt.get(at.dentry) ?? [];
     list.push(mount);
     this.#mountsAt.set(at.dentry, list);
-    this.mounts.push(mount);
-    return mount;
+  }
+  #displace(mount: Mount): void {
+    const list = this.#mountsAt.get(mount.at!.dentry)!;
+    list.splice(list.indexOf(mount), 1);
+    if (list.length === 0) this.#mountsAt.delete(mount.at!.dentry);
+  }
+  /** MS_MOVE: `mount`, which is not the root, appears at `at` instead. -ELOOP if that is inside of it. */
+  move(mount: Mount, at: Path): number {
+    for (let m: Mount | undefined = at.mount; m; m = m.at?.mount) if (m === mount) return -ELOOP;
+    this.#displace(mount);
+    this.#place(mount, at);
+    return 0;
+  }
+  /** pivot_root(2): the mount at `newRoot` takes the place of the one at `root`, which moves to `putOld`; tasks that are at the old root follow. */
+  pivot(tasks: Iterable<Task>, root: Path, newRoot: Path, putOld: Path): number {
+    for (let m: Mount | undefined = putOld.mount; m !== newRoot.mount; m = m.at?.mount) if (!m) return -EINVAL;
+    const place = root.mount.at!;
+    this.#displace(root.mount);
+    this.#displace(newRoot.mount);
+    this.#place(newRoot.mount, place);
+    this.#place(root.mount, putOld);
+    for (const task of tasks) {
+      const fs = task.fsOrNull;
+      if (fs?.root.equals(root)) fs.root = newRoot;
+      if (fs?.cwd.equals(root)) fs.cwd = newRoot;
+    }
+    return 0;
   }
   /** Takes `mount` away: 0, or -EBUSY while something is mounted in it, -EINVAL for the root. */
   unmount(mount: Mount, options: { detach: boolean }): number {
@@ -108,9 +157,7 @@ export class Vfs {
     const children = this.mounts.filter((m) => m.at?.mount === mount);
     if (children.length > 0 && !options.detach) return -EBUSY;
     for (const child of children) this.unmount(child, options);
-    const list = this.#mountsAt.get(mount.at.dentry)!;
-    list.splice(list.indexOf(mount), 1);
-    if (list.length === 0) this.#mountsAt.delete(mount.at.dentry);
+    this.#displace(mount);
     this.mounts.splice(this.mounts.indexOf(mount), 1);
     if (!this.mounts.some((m) => m.fs === mount.fs)) mount.fs.release();
     return 0;
@@ -248,6 +295,10 @@ export class Vfs {
   /** The open file of an inode whose permissions have been checked. */
   openInode(task: Task, path: Path, flags: number): OpenFile | number {
     const kept = flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
+    if (path instanceof FilePath) {
+      const again = path.file.reopen(task, kept);
+      if (again !== undefined) return again;
+    }
     const type = path.inode.mode & S_IFMT;
     if (type === S_IFIFO) return this.openFifo(task, path, kept);
     if (type === S_IFCHR || type === S_IFBLK) {
