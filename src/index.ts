@@ -121,9 +121,13 @@ export class Machine {
       hardware,
       ports: this.#host.ports,
       memory: { overcommit: options.overcommit ?? 0, tlbFlush: options.tlbFlush ?? "mask" },
-      kernel: { seed: options.seed, share: options.share ?? true, strace: options.strace },
+      kernel: {
+        seed: options.seed,
+        share: options.share ?? true,
+        strace: options.strace,
+        verify: options.verify ?? false,
+      },
       files: { mounts, files: Object.entries(options.files ?? {}).map(([path, data]) => fileOf(path, data)) },
-      verify: options.verify ?? false,
     });
     // 4. Counters that must be watched while they change.
     this.kernel.processExitHooks.unshift(() => this.#watch());
