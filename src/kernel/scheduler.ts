@@ -4,6 +4,7 @@ import type { Hart } from "../machine/hart.ts";
 import { NSEC_PER_INSTRUCTION } from "./clock.ts";
 import { checkCpuTime } from "./cpu-clock.ts";
 import type { Kernel } from "./kernel.ts";
+import { LoadAverage } from "./load-average.ts";
 import type { Task, TaskState } from "./task.ts";
 import { runTask } from "./trap.ts";
 
@@ -27,8 +28,8 @@ export interface Cpu {
   task: Task | null;
   /** What is left of the current task's slice. */
   slice: number;
-  /** Counters of /proc/stat. */
-  idleSince: number;
+  /** Time spent, in nanoseconds: in user mode, in user mode of tasks with a positive nice value, in the kernel (/proc/stat). */
+  readonly time: { user: number; nice: number; system: number };
 }
 
 /** Why run() came back. */
@@ -49,10 +50,17 @@ export class Scheduler {
   /** The task whose turn it is: who caused what the kernel does now. Null between turns. */
   current: Task | null = null;
   contextSwitches = 0;
+  readonly load = new LoadAverage();
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
-    this.cpus = kernel.hardware.harts.map((hart, index) => ({ hart, index, task: null, slice: 0, idleSince: 0 }));
+    this.cpus = kernel.hardware.harts.map((hart, index) => ({
+      hart,
+      index,
+      task: null,
+      slice: 0,
+      time: { user: 0, nice: 0, system: 0 },
+    }));
   }
 
   /** Runnable tasks, those on harts included. */
@@ -102,6 +110,7 @@ export class Scheduler {
   run(hostDeadline: number, done: () => boolean): RunResult {
     const { clock, timers, ports } = this.#kernel;
     for (;;) {
+      this.load.advance(clock.monotonic(), this.runnable);
       timers.run(clock.monotonic());
       if (done()) return { state: "done" };
       let running = 0;
@@ -161,6 +170,9 @@ export class Scheduler {
     const user = Math.min(elapsed, (instret - this.#accountedInstret) * perInstruction);
     current.usage.utime += user;
     current.usage.stime += elapsed - user;
+    const { time } = this.cpus[this.#currentHart!.id];
+    time[current.sched.nice > 0 ? "nice" : "user"] += user;
+    time.system += elapsed - user;
     this.#accountedTo = now;
     this.#accountedInstret = instret;
   }

@@ -1,0 +1,156 @@
+// What /proc (and /sys) are made of: directories with fixed names, files whose text is made when they are read, links. The trees are put
+// together in procfs.ts, pid.ts and sysfs.ts.
+
+import { EACCES, EINVAL, EIO, ENOENT, EPERM } from "../../../base/errno.ts";
+import type { Task } from "../../task.ts";
+import { SEEK_CUR, SEEK_SET, S_IFDIR, S_IFLNK, S_IFREG, bytesToString, stringToBytes } from "../abi.ts";
+import { DirFile } from "../dirfile.ts";
+import { OpenFile } from "../file.ts";
+import { type AttrChange, type DirEntry, type Filesystem, Inode, type Path, entryOf } from "../inode.ts";
+import type { Stat } from "../stat.ts";
+
+/** The ids that own an inode at the moment. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** An inode whose owner may change by itself (a process changes its credentials). Files of the system belong to root. */
+export abstract class PseudoInode extends Inode {
+  protected owner(): Owner | null {
+    return null;
+  }
+  #refresh(): void {
+    const owner = this.owner();
+    if (!owner) return;
+    this.uid = owner.uid;
+    this.gid = owner.gid;
+  }
+  override stat(): Stat {
+    this.#refresh();
+    return super.stat();
+  }
+  override permission(_task: Task, _mask: number): number | undefined {
+    this.#refresh();
+    return undefined;
+  }
+  override setAttr(change: AttrChange): number {
+    return change.mode === undefined ? super.setAttr(change) : -EPERM;
+  }
+  override truncate(): number {
+    // open(O_TRUNC) of a file that takes writes means nothing (sh: `echo 1 > /proc/sys/…`).
+    return 0;
+  }
+}
+
+/** A directory; subclasses say what is in it. */
+export abstract class PseudoDir extends PseudoInode {
+  constructor(fs: Filesystem, mode = 0o555, ino?: number) {
+    super(fs, S_IFDIR | mode, ino);
+    this.nlink = 2;
+    this.blksize = 1024;
+  }
+  override open(_task: Task, path: Path, flags: number): OpenFile | number {
+    return new DirFile(path, flags);
+  }
+  override create(): number {
+    return -EACCES;
+  }
+}
+
+/** A directory whose names stay as they are, listed in the order in which they were added. */
+export class StaticDir extends PseudoDir {
+  readonly names = new Map<string, Inode>();
+
+  /** Adds an entry and returns it. */
+  add<T extends Inode>(name: string, inode: T): T {
+    this.names.set(name, inode);
+    if (inode.isDir) this.nlink++;
+    return inode;
+  }
+  override lookup(name: string, _task: Task | null): Inode | number {
+    return this.names.get(name) ?? -ENOENT;
+  }
+  override entries(_task: Task): DirEntry[] | number {
+    return [...this.names].map(([name, inode]) => entryOf(name, inode));
+  }
+}
+
+/** What a file of text does. Numbers that these functions return are 0 or -errno. */
+export interface TextActions {
+  /** The whole text for `reader`. Absent: reading is EIO. */
+  read?: (reader: Task) => string | number;
+  /** Takes what one write(2) wrote. Absent: writing is EIO. */
+  write?: (writer: Task, text: string) => number;
+  /** Checked at open. */
+  open?: (opener: Task, flags: number) => number;
+}
+
+/** A file whose text is made when it is read (seq_file). */
+export class TextInode extends PseudoInode {
+  readonly actions: TextActions;
+  /** `mode`: permission bits. */
+  constructor(fs: Filesystem, mode: number, actions: TextActions, ino?: number) {
+    super(fs, S_IFREG | mode, ino);
+    this.blksize = 1024;
+    this.actions = actions;
+  }
+  override open(task: Task, path: Path, flags: number): OpenFile | number {
+    const error = this.actions.open?.(task, flags) ?? 0;
+    return error < 0 ? error : new TextFile(this, path, flags);
+  }
+}
+
+/** An open TextInode. The text is made when reading begins at 0 or jumps, and kept for the reads that go on from there. */
+export class TextFile extends OpenFile {
+  readonly #actions: TextActions;
+  #text: Uint8Array | null = null;
+  /** Where the last read ended. */
+  #next = 0;
+
+  constructor(inode: TextInode, path: Path, flags: number) {
+    super(flags, path);
+    this.#actions = inode.actions;
+  }
+  override get seekable(): boolean {
+    return true;
+  }
+  override get pollable(): boolean {
+    return false;
+  }
+  override seek(offset: number, whence: number): number {
+    return whence === SEEK_SET || whence === SEEK_CUR ? super.seek(offset, whence) : -EINVAL;
+  }
+  override read(task: Task, length: number, pos: number | undefined): Uint8Array | number {
+    const at = pos ?? this.pos;
+    if (this.#text === null || at === 0 || at !== this.#next) {
+      const text = this.#actions.read ? this.#actions.read(task) : -EIO;
+      if (typeof text === "number") return text;
+      this.#text = stringToBytes(text);
+    }
+    const data = this.#text.subarray(at, at + length);
+    this.#next = at + data.length;
+    if (pos === undefined) this.pos = this.#next;
+    return data;
+  }
+  override write(task: Task, data: Uint8Array, pos: number | undefined): number {
+    if (!this.#actions.write) return -EIO;
+    const error = this.#actions.write(task, bytesToString(data));
+    if (error < 0) return error;
+    if (pos === undefined) this.pos += data.length;
+    return data.length;
+  }
+}
+
+/** A symbolic link whose text depends on who follows it. */
+export class TextLink extends PseudoInode {
+  readonly #text: (task: Task) => string | number;
+  constructor(fs: Filesystem, text: string | ((task: Task) => string | number), ino?: number) {
+    super(fs, S_IFLNK | 0o777, ino);
+    this.blksize = 1024;
+    this.#text = typeof text === "string" ? () => text : text;
+  }
+  override readlink(task: Task): string | number {
+    return this.#text(task);
+  }
+}

@@ -1,0 +1,125 @@
+// /sys: a little of it, and that real: the processors, what the memory manager can do, empty places where other file systems are mounted.
+// Each mount has a SysFs of its own, made by setup.ts and mount(2).
+
+import type { Kernel } from "../kernel.ts";
+import { SYSFS_MAGIC } from "./abi.ts";
+import { Filesystem, plainStatFs } from "./inode.ts";
+import { bitmap, bitmapList } from "./procfs/format.ts";
+import { StaticDir, TextInode } from "./procfs/node.ts";
+import type { StatFs } from "./stat.ts";
+
+/** A directory as it is written down: texts are files, functions make the text when it is read. */
+type Tree = { readonly [name: string]: Tree | string | (() => string) };
+
+export class SysFs extends Filesystem {
+  readonly type = "sysfs";
+  readonly root: StaticDir;
+
+  constructor(kernel: Kernel, devMinor: number) {
+    super(devMinor, () => kernel.clock.realtime());
+    this.root = this.#build(sysTree(kernel));
+  }
+  override statfs(): StatFs {
+    return plainStatFs(SYSFS_MAGIC);
+  }
+
+  #build(tree: Tree): StaticDir {
+    const directory = new StaticDir(this, 0o755);
+    for (const [name, entry] of Object.entries(tree)) {
+      if (typeof entry === "object") directory.add(name, this.#build(entry));
+      else directory.add(name, new SysInode(this, entry));
+    }
+    return directory;
+  }
+}
+
+/** A read-only attribute; the size of sysfs files is a page, whatever is in them. */
+class SysInode extends TextInode {
+  constructor(fs: Filesystem, text: string | (() => string)) {
+    super(fs, 0o444, { read: () => (typeof text === "string" ? text : text()) });
+  }
+  override get size(): number {
+    return 4096;
+  }
+}
+
+function sysTree(kernel: Kernel): Tree {
+  return {
+    block: {},
+    bus: {},
+    class: {},
+    dev: { block: {}, char: {} },
+    devices: { system: { cpu: cpuTree(kernel), node: nodeTree(kernel) } },
+    firmware: {},
+    fs: { cgroup: {} },
+    kernel: {
+      address_bits: "64\n",
+      cpu_byteorder: "little\n",
+      mm: {
+        hugepages: {},
+        transparent_hugepage: {
+          defrag: "always defer defer+madvise madvise [never]\n",
+          enabled: "always madvise [never]\n",
+          hpage_pmd_size: "2097152\n",
+          shmem_enabled: "always within_size advise [never] deny force\n",
+          use_zero_page: "0\n",
+        },
+      },
+      profiling: "0\n",
+      uevent_seqnum: "0\n",
+    },
+    module: {},
+  };
+}
+
+/** /sys/devices/system/cpu: all harts are there and on. */
+function cpuTree({ hardware }: Kernel): Tree {
+  const count = hardware.harts.length;
+  const all = (1n << BigInt(count)) - 1n;
+  const list = `${bitmapList(all, count)}\n`;
+  const cpus: Record<string, Tree> = {};
+  for (const { id } of hardware.harts) cpus[`cpu${id}`] = { online: "1\n", topology: topology(id, count) };
+  return {
+    ...cpus,
+    enabled: list,
+    isolated: "\n",
+    kernel_max: `${count - 1}\n`,
+    offline: "\n",
+    online: list,
+    possible: list,
+    present: list,
+  };
+}
+
+/** One package, a core for each hart, no threads of cores. */
+function topology(id: number, count: number): Tree {
+  const masks = (bits: bigint): [string, string] => [`${bitmap(bits, count)}\n`, `${bitmapList(bits, count)}\n`];
+  const [core, coreList] = masks(1n << BigInt(id));
+  const [all, allList] = masks((1n << BigInt(count)) - 1n);
+  return {
+    cluster_id: "-1\n",
+    core_cpus: core,
+    core_cpus_list: coreList,
+    core_id: `${id}\n`,
+    core_siblings: all,
+    core_siblings_list: allList,
+    package_cpus: all,
+    package_cpus_list: allList,
+    physical_package_id: "0\n",
+    thread_siblings: core,
+    thread_siblings_list: coreList,
+  };
+}
+
+/** One memory node. */
+function nodeTree({ hardware }: Kernel): Tree {
+  const count = hardware.harts.length;
+  const all = (1n << BigInt(count)) - 1n;
+  return {
+    has_cpu: "0\n",
+    has_memory: "0\n",
+    node0: { cpulist: `${bitmapList(all, count)}\n`, cpumap: `${bitmap(all, count)}\n`, distance: "10\n" },
+    online: "0\n",
+    possible: "0\n",
+  };
+}
