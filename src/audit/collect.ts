@@ -228,15 +228,18 @@ function toRow(sum: ObjectSum): ObjectRow {
   };
 }
 
-/** The process's slots with 2 MiB pages wherever a slot lies whole in a VMA and in the object at the same alignment. */
+/**
+ * The process's slots with 2 MiB pages wherever a slot lies whole in a VMA: where they are on, the kernel aligns mappings of shared memory to
+ * the object by itself.
+ */
 function hugeSlots(scan: ProcessScan, partOf: Map<ObjectSum, number>, objects: Map<string, ObjectSum>): SlotPart[] {
   const slots: SlotPart[] = [];
   for (const vma of scan.vmas) {
     const part = partOf.get(objects.get(vma.key)!)!;
-    const aligned = HUGE_ABLE.has(vma.kind) && (vma.kind === "private" || (vma.start - vma.offset) % SLOT_BYTES === 0);
+    const able = HUGE_ABLE.has(vma.kind);
     for (let i = 0; i < vma.slots.length; i++) {
       const start = vma.slots[i] * SLOT_BYTES;
-      const fits = aligned && start >= vma.start && start + SLOT_BYTES <= vma.end;
+      const fits = able && start >= vma.start && start + SLOT_BYTES <= vma.end;
       const level = fits ? Math.max(1, vma.levels[i]) : vma.levels[i];
       slots.push({
         slot: vma.slots[i],
