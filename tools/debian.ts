@@ -37,7 +37,6 @@ export interface DebianOptions {
 
 /** One package of the index. */
 interface IndexEntry {
-  readonly name: string;
   readonly filename: string;
   readonly sha256: string;
   readonly depends: string;
@@ -99,7 +98,7 @@ export class Debian {
   readonly #suite: string;
   readonly #mirror: string;
   readonly #cache: string;
-  #index: Map<string, IndexEntry> | null = null;
+  #index: PackagesIndex | null = null;
 
   constructor(options: DebianOptions = {}) {
     this.#suite = options.suite ?? "trixie";
@@ -111,8 +110,12 @@ export class Debian {
     mkdirSync(this.#cache, { recursive: true });
   }
 
-  /** The directory that the package is unpacked in; fetched if it is not there yet. */
+  /** The directory that the package is unpacked in; fetched if no version of it is there yet. */
   async package(name: string): Promise<string> {
+    const kept = readdirSync(this.#cache).find(
+      (entry) => entry.replace(/-[0-9a-f]{16}$/, "") === name && entry !== name,
+    );
+    if (kept !== undefined) return join(this.#cache, kept);
     const entry = (await this.#entries()).get(name);
     if (entry === undefined) throw new DebianError(`there is no package ${name} in ${this.#suite} for ${ARCHITECTURE}`);
     const directory = join(this.#cache, `${name}-${entry.sha256.slice(0, 16)}`);
@@ -151,15 +154,15 @@ export class Debian {
       found.add(name);
       for (const dependency of index.get(name)?.depends.split(",") ?? []) {
         const alternatives = dependency.split("|").map((text) => text.replace(/[([:].*/s, "").trim());
-        const first = alternatives.find((alternative) => index.has(alternative));
+        const first = alternatives.find((alternative) => index.get(alternative) !== undefined);
         if (first !== undefined) queue.push(first);
       }
     }
-    return [...found].filter((name) => index.has(name) || names.includes(name)).sort();
+    return [...found].sort();
   }
 
-  async #entries(): Promise<Map<string, IndexEntry>> {
-    this.#index ??= parsePackages(await this.#packagesText());
+  async #entries(): Promise<PackagesIndex> {
+    this.#index ??= new PackagesIndex(await this.#packagesText());
     return this.#index;
   }
 
@@ -203,16 +206,20 @@ function notMerged(root: string): (from: string, to: string) => boolean {
   };
 }
 
-function parsePackages(text: string): Map<string, IndexEntry> {
-  const index = new Map<string, IndexEntry>();
-  for (const stanza of text.split("\n\n")) {
-    const field = (name: string): string => new RegExp(`^${name}: (.*)$`, "m").exec(stanza)?.[1] ?? "";
-    const name = field("Package");
-    if (name === "") continue;
-    const depends = [field("Pre-Depends"), field("Depends")].filter(Boolean).join(",");
-    index.set(name, { name, filename: field("Filename"), sha256: field("SHA256"), depends });
+/** The text of a Packages file, looked into by name: parsing all of it takes seconds. */
+class PackagesIndex {
+  readonly #text: string;
+  constructor(text: string) {
+    this.#text = "\n" + text;
   }
-  return index;
+  get(name: string): IndexEntry | undefined {
+    const begin = this.#text.lastIndexOf(`\nPackage: ${name}\n`);
+    if (begin < 0) return undefined;
+    const stanza = this.#text.slice(begin, this.#text.indexOf("\n\n", begin));
+    const field = (key: string): string => new RegExp(`^${key}: (.*)$`, "m").exec(stanza)?.[1] ?? "";
+    const depends = [field("Pre-Depends"), field("Depends")].filter(Boolean).join(",");
+    return { filename: field("Filename"), sha256: field("SHA256"), depends };
+  }
 }
 
 function unxz(bytes: Uint8Array): string {
