@@ -32,6 +32,8 @@ export class Clock {
   readonly #start: number;
   readonly #instructions: () => number;
   #idle = 0;
+  /** Called when CLOCK_REALTIME was set (timerfd's CANCEL_ON_SET). */
+  readonly setListeners = new Set<() => void>();
 
   /** `instructions`: executed so far, by all harts, divided by their number; what simulated time is made of. */
   constructor(ports: HostPorts, options: { simulated: boolean; instructions: () => number }) {
@@ -58,6 +60,7 @@ export class Clock {
   /** Sets CLOCK_REALTIME. Timers on it keep their monotonic deadline. */
   setRealtime(time: HostTime): void {
     this.#bootRealtime = addNs(time, -this.monotonic());
+    for (const listener of [...this.setListeners]) listener();
   }
   /** The monotonic deadline of an absolute time on CLOCK_REALTIME. */
   fromRealtime(time: HostTime): number {

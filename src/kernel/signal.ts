@@ -1,5 +1,6 @@
 // Sending signals: from kill and friends, from the kernel (faults, terminals, timers, children). What happens when one arrives — handler,
 // default action — is signal-delivery.ts. One Signals per kernel; everyone who has a reason sends through it.
+import { CAP_KILL } from "./creds.ts";
 import type { Process, ProcessGroup } from "./process.ts";
 import {
   CLD_CONTINUED,
@@ -19,6 +20,15 @@ import type { Task } from "./task.ts";
 import { WaitQueue } from "./wait.ts";
 
 const ticks = (ns: number): number => Math.floor((ns / 1e9) * USER_HZ);
+
+/** Whether `sender` may send `signo` to `target` (check_kill_permission). */
+export function mayKill(sender: Task, target: Task, signo: number): boolean {
+  if (sender.process === target.process || sender.capable(CAP_KILL)) return true;
+  const { uid, euid } = sender.creds;
+  const { uid: targetUid, suid } = target.creds;
+  if (euid === suid || euid === targetUid || uid === suid || uid === targetUid) return true;
+  return signo === SIGCONT && sender.process.session === target.process.session;
+}
 
 export class Signals {
   readonly #kernel: Kernel;

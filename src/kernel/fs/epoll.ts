@@ -3,7 +3,7 @@
 
 import { EEXIST, EINVAL, ELOOP, ENOENT, EPERM } from "../../base/errno.ts";
 import { type QueueEntry, WaitQueue } from "../wait.ts";
-import { O_RDWR, POLLERR, POLLHUP, POLLIN, POLLRDNORM } from "./abi.ts";
+import { O_RDWR, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM } from "./abi.ts";
 import { AnonFile, type AnonInodes } from "./anon.ts";
 import type { OpenFile } from "./file.ts";
 
@@ -15,6 +15,8 @@ export const EPOLLWAKEUP = 2 ** 29;
 const EPOLLONESHOT = 2 ** 30;
 const EPOLLET = 2 ** 31;
 const PRIVATE_BITS = (EPOLLONESHOT | EPOLLET | EPOLLWAKEUP | EPOLLEXCLUSIVE) >>> 0;
+/** What may go with EPOLLEXCLUSIVE. */
+const EXCLUSIVE_OK = POLLIN | POLLOUT | POLLERR | POLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
 /** Levels of epoll files watching epoll files (EP_MAX_NESTS). */
 const MAX_NESTS = 4;
 
@@ -83,7 +85,7 @@ export class EpollFile extends AnonFile {
     if (!file.pollable) return -EPERM;
     if (file === this) return -EINVAL;
     if (op !== EPOLL_CTL_DEL && event.events & EPOLLEXCLUSIVE) {
-      if (op === EPOLL_CTL_MOD || file instanceof EpollFile) return -EINVAL;
+      if (op === EPOLL_CTL_MOD || file instanceof EpollFile || event.events & ~EXCLUSIVE_OK) return -EINVAL;
     }
     const key = this.#key(fd, file);
     const item = this.#items.get(key);
@@ -113,6 +115,7 @@ export class EpollFile extends AnonFile {
     return 0;
   }
   #modify(item: Item, event: EpollEvent): number {
+    if (item.events & EPOLLEXCLUSIVE) return -EINVAL;
     item.stop();
     item.events = event.events;
     item.data = event.data;

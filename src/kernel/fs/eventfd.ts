@@ -62,8 +62,10 @@ export class EventFile extends AnonFile {
   override poll(): number {
     return (this.#count > 0n ? POLLIN : 0) | (this.#count < MAX ? POLLOUT : 0) | (this.#count > MAX ? POLLERR : 0);
   }
-  override pollQueues(): WaitQueue[] {
-    return [this.#readers, this.#writers];
+  override pollQueues(events = POLLIN | POLLOUT): WaitQueue[] {
+    const queues = (events & POLLIN) !== 0 ? [this.#readers] : [];
+    if ((events & POLLOUT) !== 0) queues.push(this.#writers);
+    return queues;
   }
   override fdinfo(): string {
     return `eventfd-count: ${this.#count.toString(16).padStart(16)}\neventfd-semaphore: ${Number(this.#semaphore)}\n`;
