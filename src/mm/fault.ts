@@ -2,13 +2,14 @@
 // recorded; usercopy and populate come here too. Nothing is allocated in the usual case: results are shared constants.
 //
 // Order of a fault: VMA (a window redirects once, to the host's VMA and tables) → rights → entry → page → table.
+import { EFAULT, ENOMEM } from "../base/errno.ts";
 import { TASK_SIZE } from "../base/limits.ts";
 import { PAGE_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
 import { PTE_A, PTE_D, PTE_V, PTE_W, makePte } from "../machine/pte.ts";
 import { ACCESS_EXECUTE, ACCESS_WRITE } from "../machine/trap.ts";
 import { prepareAnonVma } from "./anon-vma.ts";
 import { BUS_ADRERR, FAULT_AROUND_PAGES, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGSEGV } from "./constants.ts";
-import { FRAME_EXCLUSIVE, FRAME_LAZYFREE, KIND_ANON, KIND_ZERO } from "./frame.ts";
+import { FRAME_EXCLUSIVE, FRAME_FALLOCATED, FRAME_LAZYFREE, KIND_ANON, KIND_ZERO } from "./frame.ts";
 import type { Mm } from "./mm.ts";
 import { PAGE_NOMEM } from "./object.ts";
 import { PTE_PRESENT, ensureTable, findTable, leafIndex, protectionBits, readLeaf } from "./page-table.ts";
@@ -63,6 +64,42 @@ export function handleFault(mm: Mm, va: number, access: number): FaultResult {
     default:
       return { kind: "signal", signo: SIGBUS, code: BUS_ADRERR, va };
   }
+}
+
+/** A fault that the kernel's own access to user memory meets: as handleFault, and counted for the task that runs. */
+export function kernelFault(mm: Mm, va: number, access: number): FaultResult {
+  const result = handleFault(mm, va, access);
+  const usage = mm.memory.taskUsage;
+  if (usage !== null && result.kind === "done") {
+    if (result.major) usage.majorFaults++;
+    else if (result.minor) usage.minorFaults++;
+  }
+  return result;
+}
+
+/**
+ * Makes a page of a VMA that is no window present ahead of its use (faultin_page). Rights have been checked or do not matter: a write is for
+ * VM_WRITE memory only. 0, -EFAULT (beyond a file's end), -ENOMEM.
+ */
+export function resolveAhead(vma: Vma, va: number, access: number): number {
+  const { mm } = vma;
+  const { memory } = mm;
+  const pte = readLeaf(memory.ram, mm.root, va);
+  if ((pte & PTE_PRESENT) !== 0 && ((access & ACCESS_WRITE) === 0 || (pte & PTE_W) !== 0)) return 0;
+  memory.stat.pgfault++;
+  const outcome = resolvePage(mm, va, vma, 0, access, mm);
+  if (outcome === OOM) return -ENOMEM;
+  if (outcome === BUS) return -EFAULT;
+  const usage = memory.taskUsage;
+  if (outcome === MAJOR) {
+    mm.majorFaults++;
+    memory.stat.pgmajfault++;
+    if (usage !== null) usage.majorFaults++;
+  } else {
+    mm.minorFaults++;
+    if (usage !== null) usage.minorFaults++;
+  }
+  return 0;
 }
 
 function segv(code: number, va: number): FaultResult {
@@ -217,7 +254,7 @@ function readPage(space: Mm, va: number, vma: Vma, shift: number, table: Pfn, in
     const page = pageIndex + i - index;
     if (page >= inObject) break;
     const pfn = object.pages.get(page);
-    if (pfn === 0 || ram.readPte(table, i) !== 0) continue;
+    if (pfn === 0 || ram.readPte(table, i) !== 0 || (frames.flags[pfn] & FRAME_FALLOCATED) !== 0) continue;
     frames.refcount[pfn]++;
     install(space, table, i, pfn, bits, frames.kind[pfn], rss);
   }
@@ -245,6 +282,8 @@ function sharedPage(space: Mm, va: number, vma: Vma, shift: number, table: Pfn, 
 /** do_cow_fault: a private copy of the object's page at the first write. */
 function copyPage(space: Mm, va: number, vma: Vma, shift: number, table: Pfn, index: number, rss: Mm | null): number {
   const { ram, frames } = space.memory;
+  // Also if the page turns out not to exist: which VMAs may merge depends on it.
+  prepareAnonVma(vma, vma.mm.vmas.prev(vma), vma.mm.vmas.next(vma));
   const source = objectPage(vma, vma.pageIndex(va + shift));
   if (source < 0) return -source;
   const major = vma.object!.lastWasRead;

@@ -30,6 +30,8 @@ export const FRAME_DIRTY = 1;
 export const FRAME_EXCLUSIVE = 2;
 /** MADV_FREE: contents may be dropped when memory is short, unless written again. */
 export const FRAME_LAZYFREE = 4;
+/** A page that fallocate made and nobody has used: it is there, but not "in core" for mincore and fault-around (not PG_uptodate). */
+export const FRAME_FALLOCATED = 8;
 
 const BLOCK_SHIFT = 9;
 const BLOCK_FRAMES = 1 << BLOCK_SHIFT;

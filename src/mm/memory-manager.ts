@@ -83,6 +83,8 @@ export class MemoryManager {
   swapTotal = 0;
   /** An allocation found no frame: the kernel kills something ("retry") or has the current task die of it ("kill-current"). */
   onOom: (mm: Mm | null) => "retry" | "kill-current" = () => "kill-current";
+  /** Fault counts of the task that runs now: faults in the kernel's own accesses count there. The kernel sets it. */
+  taskUsage: { minorFaults: number; majorFaults: number } | null = null;
   /** Failure injection: asked before each allocation; true lets it fail. */
   failAllocation: ((kind: number) => boolean) | null = null;
 

@@ -3,7 +3,7 @@
 // by SysV shm and by mshare.
 import { EFBIG, ENOMEM, ENOSPC } from "../base/errno.ts";
 import { PAGE_SIZE, type Pfn, asPfn, pageUp } from "../base/numbers.ts";
-import { FRAME_DIRTY, KIND_FILE, KIND_SHMEM } from "./frame.ts";
+import { FRAME_DIRTY, FRAME_FALLOCATED, KIND_FILE, KIND_SHMEM } from "./frame.ts";
 import type { MemoryManager } from "./memory-manager.ts";
 import { PageMap } from "./page-map.ts";
 import { collectDirty, unmapMappingRange } from "./rmap.ts";
@@ -70,9 +70,19 @@ export abstract class MemoryObject {
   page(index: number): Pfn | number {
     const cached = this.pages.get(index);
     this.lastWasRead = false;
-    if (cached !== 0) return index * PAGE_SIZE < this.#size ? cached : PAGE_BEYOND;
+    if (cached !== 0) {
+      if (index * PAGE_SIZE >= this.#size) return PAGE_BEYOND;
+      this.memory.frames.flags[cached] &= ~FRAME_FALLOCATED;
+      return cached;
+    }
     if (index * PAGE_SIZE >= this.#size) return PAGE_BEYOND;
     return this.bringIn(index);
+  }
+
+  /** Whether page `index` is in memory with its contents (for mincore). */
+  isUpToDate(index: number): boolean {
+    const pfn = this.pages.get(index);
+    return pfn !== 0 && (this.memory.frames.flags[pfn] & FRAME_FALLOCATED) === 0;
   }
 
   /** Allocates and fills page `index`, which is below the size and not cached. */
@@ -121,7 +131,7 @@ export abstract class MemoryObject {
       const pfn = this.writable((at - offset) / PAGE_SIZE, count === PAGE_SIZE);
       if (pfn < 0) return at > pos ? at - pos : pageError(pfn);
       ram.write(asPfn(pfn), offset, data.subarray(at - pos, at - pos + count));
-      frames.flags[pfn] |= FRAME_DIRTY;
+      frames.flags[pfn] = (frames.flags[pfn] & ~FRAME_FALLOCATED) | FRAME_DIRTY;
       at += count;
       if (at > this.#size) this.#size = at;
     }
@@ -281,6 +291,7 @@ export class ShmemObject extends MemoryObject {
         for (const back of made) this.dropPage(back);
         return pageError(pfn);
       }
+      this.memory.frames.flags[pfn] |= FRAME_FALLOCATED;
       made.push(index);
     }
     return 0;

@@ -29,6 +29,11 @@ export function zapRange(
 ): void {
   const mm = vma.mm;
   zapTables(mm, start, end, gather, mode, mm);
+  if (mm.mirrors.size > 0) zapMirrors(mm, start, end, gather, mode);
+}
+
+/** Empties what the mirrors of `mm` show of [start, end). */
+export function zapMirrors(mm: Mm, start: number, end: number, gather: Gather, mode: ZapMode): void {
   for (const mirror of mm.mirrors) {
     const from = Math.max(start, mirror.start);
     const to = Math.min(end, mirror.end);

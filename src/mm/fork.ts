@@ -1,0 +1,118 @@
+// fork: a copy of an address space whose private pages are shared until one side writes (kernel/fork.c: dup_mmap; mm/memory.c: copy_page_range).
+import { ENOMEM } from "../base/errno.ts";
+import { PAGE_SIZE, PMD_SIZE, type Pfn } from "../base/numbers.ts";
+import { PTE_D, PTE_W } from "../machine/pte.ts";
+import { accountVm } from "./accounting.ts";
+import { forkAnonVma } from "./anon-vma.ts";
+import { FRAME_EXCLUSIVE, KIND_ANON, KIND_ZERO } from "./frame.ts";
+import { linkVma } from "./merge.ts";
+import type { Mm } from "./mm.ts";
+import { PTE_PRESENT, ensureTable, findTable, leafIndex, nextTableAddress } from "./page-table.ts";
+import { countRss } from "./rmap.ts";
+import type { Gather } from "./shootdown.ts";
+import { VM_ACCOUNT, VM_DONTCOPY, VM_LOCKED_MASK, VM_MAYWRITE, VM_SHARED, VM_WIPEONFORK, Vma } from "./vma.ts";
+
+/** The child's address space, with one user; or -ENOMEM, and then nothing has changed but write protection. */
+export function forkMm(parent: Mm): Mm | number {
+  const { memory } = parent;
+  const child = memory.newMm();
+  if (typeof child === "number") return child;
+  copyLayout(child, parent);
+  const gather = memory.beginGather();
+  let failed = false;
+  for (const vma of parent.vmas) {
+    if ((vma.flags & VM_DONTCOPY) !== 0) continue;
+    if (copyVma(child, vma, gather)) continue;
+    failed = true;
+    break;
+  }
+  gather.finish();
+  if (failed) {
+    child.put();
+    return -ENOMEM;
+  }
+  child.noteHighWater();
+  return child;
+}
+
+function copyLayout(child: Mm, parent: Mm): void {
+  child.mmapBase = parent.mmapBase;
+  child.startCode = parent.startCode;
+  child.endCode = parent.endCode;
+  child.startData = parent.startData;
+  child.endData = parent.endData;
+  child.startBrk = parent.startBrk;
+  child.brk = parent.brk;
+  child.startStack = parent.startStack;
+  child.argStart = parent.argStart;
+  child.argEnd = parent.argEnd;
+  child.envStart = parent.envStart;
+  child.envEnd = parent.envEnd;
+  child.vdso = parent.vdso;
+  child.limits = { ...parent.limits };
+  child.capabilities = { ...parent.capabilities };
+}
+
+/** Copies one VMA with its pages. False if there is no memory for it; what was entered goes with the child. */
+function copyVma(child: Mm, source: Vma, gather: Gather): boolean {
+  const { memory } = child;
+  if ((source.flags & VM_ACCOUNT) !== 0 && !memory.commit(source.pages)) return false;
+  const flags = (source.flags & ~VM_LOCKED_MASK) >>> 0;
+  const copy = new Vma(child, source.start, source.end, flags, source.pgoff, source.file);
+  copy.name = source.name;
+  copy.anonName = source.anonName;
+  const wiped = (source.flags & VM_WIPEONFORK) !== 0;
+  if (!wiped) forkAnonVma(copy, source);
+  linkVma(copy);
+  accountVm(child, flags, copy.pages);
+  if (source.window !== null) {
+    copy.window = source.window.fork(child, copy);
+    return true;
+  }
+  // Without private pages a fault in the child finds everything again (vma_needs_copy).
+  if (wiped || source.anonVma === null) return true;
+  return copyPages(child, source, gather);
+}
+
+/** copy_page_range: both sides map the same pages; private ones become read-only on both. */
+function copyPages(child: Mm, source: Vma, gather: Gather): boolean {
+  const parent = source.mm;
+  const { ram, frames } = parent.memory;
+  const { u32 } = ram;
+  const cow = (source.flags & (VM_SHARED | VM_MAYWRITE)) === VM_MAYWRITE;
+  for (let va = nextTableAddress(ram, parent.root, source.start, source.end); va < source.end;) {
+    const table = findTable(ram, parent.root, va);
+    const first = leafIndex(va);
+    const next = va - (va % PMD_SIZE) + PMD_SIZE;
+    const stop = first + (Math.min(next, source.end) - va) / PAGE_SIZE;
+    let target = 0 as Pfn;
+    for (let index = first; index < stop; index++) {
+      const word = (table << 10) + 2 * index;
+      let pte = u32[word];
+      if ((pte & PTE_PRESENT) === 0) continue;
+      if (target === 0) {
+        target = ensureTable(child, va, 0);
+        if (target === 0) return false;
+        // Making the table may have reclaimed or ended another process: look again.
+        pte = u32[word];
+        if ((pte & PTE_PRESENT) === 0) continue;
+      }
+      if (cow && (pte & PTE_W) !== 0) {
+        pte = (pte & ~PTE_W) >>> 0;
+        u32[word] = pte;
+        gather.touch(parent, table, index);
+      }
+      const pfn = (pte >>> 10) as Pfn;
+      const kind = frames.kind[pfn];
+      if ((source.flags & VM_SHARED) !== 0) pte &= ~PTE_D;
+      u32[(target << 10) + 2 * index] = pte;
+      if (kind === KIND_ZERO) continue;
+      if (kind === KIND_ANON) frames.flags[pfn] &= ~FRAME_EXCLUSIVE;
+      frames.refcount[pfn]++;
+      frames.mapcount[pfn]++;
+      countRss(child, kind, 1);
+    }
+    va = nextTableAddress(ram, parent.root, next, source.end);
+  }
+  return true;
+}

@@ -1,0 +1,254 @@
+// verify(): recounts everything that mm keeps count of, from the page tables up, and throws with what is wrong. For tests, --verify and exits;
+// it reads, and changes nothing. DESIGN.md §3 says what it must hold.
+import { KernelBug } from "../base/bug.ts";
+import { PAGE_SIZE, type Pfn } from "../base/numbers.ts";
+import { ENTRIES, LEVEL_SIZE, PTE_U, PTE_V, PTE_W, PTE_X, ROOT_LEVEL, isTable, ptePfn } from "../machine/pte.ts";
+import { accountVm } from "./accounting.ts";
+import { type FrameAllocator, KIND_ANON, KIND_FILE, KIND_FREE, KIND_SHMEM, KIND_TABLE } from "./frame.ts";
+import type { MemoryManager } from "./memory-manager.ts";
+import { Mm } from "./mm.ts";
+import { PTE_PRESENT, PTE_PROT_NONE, protectionBits, readLeaf } from "./page-table.ts";
+import { countRss } from "./rmap.ts";
+import { VM_ACCOUNT, VM_SHARED, VM_WRITE, type Vma } from "./vma.ts";
+
+/** Throws KernelBug with every mismatch found (the first 20 as text). */
+export function verifyMemory(memory: MemoryManager): void {
+  new Verification(memory).run();
+}
+
+class Verification {
+  readonly #memory: MemoryManager;
+  readonly #problems: string[] = [];
+  /** Expected references and mappings of each frame. */
+  readonly #references: Int32Array;
+  readonly #mappings: Int32Array;
+  /** The mm that a page table belongs to. */
+  readonly #tableOwner = new Map<number, Mm>();
+
+  constructor(memory: MemoryManager) {
+    this.#memory = memory;
+    this.#references = new Int32Array(memory.frames.refcount.length);
+    this.#mappings = new Int32Array(memory.frames.refcount.length);
+  }
+
+  run(): void {
+    const { mms } = this.#memory;
+    // Regions first: what a process reaches of their tables is then known to be theirs.
+    const hosts = new Set<Mm>();
+    for (const mm of mms)
+      for (const vma of mm.vmas) if (vma.window !== null && !vma.window.dead) hosts.add(vma.window.host);
+    for (const mm of mms) if (mm.sharers.size > 0) hosts.add(mm);
+    for (const mm of hosts) if (mms.has(mm)) this.#checkMm(mm);
+    for (const mm of mms) if (!hosts.has(mm)) this.#checkMm(mm);
+    this.#checkObjects();
+    this.#checkFrames();
+    this.#checkCommit();
+    this.#checkTlbs();
+    if (this.#problems.length === 0) return;
+    const more = this.#problems.length > 20 ? `\n… and ${this.#problems.length - 20} more` : "";
+    throw new KernelBug(`memory does not add up:\n${this.#problems.slice(0, 20).join("\n")}${more}`);
+  }
+
+  #expect(what: string, found: number, expected: number): void {
+    if (found !== expected) this.#problems.push(`${what} is ${found}, should be ${expected}`);
+  }
+
+  /** Tables, entries, RSS, table bytes and VMA accounts of one mm. */
+  #checkMm(mm: Mm): void {
+    const count = new Mm(this.#memory, mm.id);
+    this.#checkVmas(mm, count);
+    this.#references[mm.root]++;
+    this.#tableOwner.set(mm.root, mm);
+    this.#checkTable(mm, mm.root, ROOT_LEVEL, 0, count);
+    const name = `mm ${mm.id}:`;
+    this.#expect(`${name} tableBytes`, mm.tableBytes, count.tableBytes);
+    this.#expect(`${name} rssAnon`, mm.rssAnon, count.rssAnon);
+    this.#expect(`${name} rssFile`, mm.rssFile, count.rssFile);
+    this.#expect(`${name} rssShmem`, mm.rssShmem, count.rssShmem);
+    this.#expect(`${name} totalVm`, mm.totalVm, count.totalVm);
+    this.#expect(`${name} dataVm`, mm.dataVm, count.dataVm);
+    this.#expect(`${name} execVm`, mm.execVm, count.execVm);
+    this.#expect(`${name} stackVm`, mm.stackVm, count.stackVm);
+  }
+
+  #checkVmas(mm: Mm, count: Mm): void {
+    let end = 0;
+    for (const vma of mm.vmas) {
+      const at = `mm ${mm.id}: VMA ${vma.start.toString(16)}-${vma.end.toString(16)}`;
+      if (vma.start < end || vma.start >= vma.end) this.#problems.push(`${at} is out of order or empty`);
+      if (vma.start % PAGE_SIZE !== 0 || vma.end % PAGE_SIZE !== 0) this.#problems.push(`${at} is not page-aligned`);
+      if (vma.object !== null && !vma.object.mappings.has(vma))
+        this.#problems.push(`${at} is not in its object's list`);
+      if (vma.mm !== mm) this.#problems.push(`${at} belongs to mm ${vma.mm.id}`);
+      for (const anonVma of vma.anonChain)
+        if (!anonVma.vmas.has(vma)) this.#problems.push(`${at} is not in its anon_vma's list`);
+      end = vma.end;
+      accountVm(count, vma.flags, vma.pages);
+    }
+  }
+
+  #checkTable(mm: Mm, table: Pfn, level: number, base: number, count: Mm): void {
+    const { ram } = this.#memory;
+    for (let i = 0; i < ENTRIES; i++) {
+      const pte = ram.readPte(table, i);
+      if (pte === 0) continue;
+      const va = base + i * LEVEL_SIZE[level];
+      if (level === 0) {
+        this.#checkLeaf(mm, va, pte, count);
+        continue;
+      }
+      if (!isTable(pte)) {
+        this.#problems.push(`mm ${mm.id}: entry ${pte.toString(16)} at level ${level} for ${va.toString(16)}`);
+        continue;
+      }
+      const child = ptePfn(pte);
+      this.#references[child]++;
+      const owner = this.#tableOwner.get(child);
+      if (owner !== undefined) {
+        this.#checkLink(mm, va, LEVEL_SIZE[level], owner);
+        continue;
+      }
+      this.#tableOwner.set(child, mm);
+      count.tableBytes += PAGE_SIZE;
+      this.#checkTable(mm, child, level - 1, va, count);
+    }
+  }
+
+  /** A table of another mm may only be reached within the slot of a window on that mm. */
+  #checkLink(mm: Mm, va: number, size: number, owner: Mm): void {
+    for (const vma of mm.vmas) {
+      if (vma.window === null || vma.window.dead || vma.window.host !== owner || !vma.window.shared) continue;
+      if (vma.startGap <= va && va + size <= vma.endGap) return;
+    }
+    this.#problems.push(
+      `mm ${mm.id}: ${va.toString(16)} is linked to a table of mm ${owner.id} without a window there`,
+    );
+  }
+
+  #checkLeaf(mm: Mm, va: number, pte: number, count: Mm): void {
+    const { frames, zeroPage } = this.#memory;
+    const where = (): string => `mm ${mm.id}: entry ${pte.toString(16)} for ${va.toString(16)}`;
+    if ((pte & PTE_PRESENT) === 0) {
+      this.#problems.push(`${where()} is neither empty nor present`);
+      return;
+    }
+    const vma = mm.vmas.lookup(va);
+    const rules = vma === null ? null : rulesFor(vma, va);
+    if (vma === null || rules === null) {
+      this.#problems.push(`${where()} is in no VMA`);
+      return;
+    }
+    if ((pte & PTE_U) === 0) this.#problems.push(`${where()} is not a user page`);
+    const pfn = ptePfn(pte);
+    const allowed = protectionBits(rules.vma.flags) | ((rules.vma.flags & VM_WRITE) !== 0 ? PTE_W : 0);
+    const rights = PTE_V | PTE_PROT_NONE | PTE_W | PTE_X | 2;
+    if ((pte & rights & ~allowed) !== 0) this.#problems.push(`${where()} allows more than its VMA`);
+    if (pfn === zeroPage) {
+      if ((pte & PTE_W) !== 0) this.#problems.push(`${where()} lets the zero page be written`);
+      return;
+    }
+    const kind = frames.kind[pfn];
+    this.#references[pfn]++;
+    this.#mappings[pfn]++;
+    if (vma.window === null) countRss(count, kind, 1);
+    this.#checkPage(where, rules, pfn, pte);
+  }
+
+  /** The entry maps the page that the VMA says. */
+  #checkPage(where: () => string, rules: { vma: Vma; va: number }, pfn: Pfn, pte: number): void {
+    const { frames } = this.#memory;
+    const { vma, va } = rules;
+    const kind = frames.kind[pfn];
+    if (kind === KIND_ANON) {
+      if ((vma.flags & VM_SHARED) !== 0) this.#problems.push(`${where()} is a private page in shared memory`);
+      if (frames.index[pfn] !== vma.pageIndex(va))
+        this.#problems.push(`${where()} has page index ${frames.index[pfn]}, its place is ${vma.pageIndex(va)}`);
+      const owner = frames.owner[pfn];
+      if (owner === null || !("root" in owner) || !vma.anonChain.includes(owner))
+        this.#problems.push(`${where()} cannot be found from its anon_vma`);
+      return;
+    }
+    if (vma.object === null || vma.object.pages.get(vma.pageIndex(va)) !== pfn)
+      this.#problems.push(`${where()} is not the page of its object`);
+    if ((vma.flags & VM_SHARED) === 0 && (pte & PTE_W) !== 0)
+      this.#problems.push(`${where()} lets a private mapping write to its object`);
+  }
+
+  #checkObjects(): void {
+    const { frames, objects } = this.#memory;
+    for (const object of objects) {
+      const indices = object.pages.indices();
+      this.#expect(`pages of a ${object.kind} object`, object.pages.count, indices.length);
+      for (const index of indices) {
+        const pfn = object.pages.get(index);
+        this.#references[pfn]++;
+        if (frames.owner[pfn] !== object || frames.index[pfn] !== index)
+          this.#problems.push(`frame ${pfn} does not know that it is page ${index} of its ${object.kind} object`);
+        this.#expect(`kind of frame ${pfn}`, frames.kind[pfn], object.kind === "file" ? KIND_FILE : KIND_SHMEM);
+      }
+      for (const vma of object.mappings)
+        if (vma.mm.vmas.lookup(vma.start) !== vma)
+          this.#problems.push(`a ${object.kind} object lists VMA ${vma.start.toString(16)}, which is gone`);
+    }
+  }
+
+  #checkFrames(): void {
+    const { frames, ram, zeroPage } = this.#memory;
+    this.#references[zeroPage]++;
+    const used = new Int32Array(frames.used.length);
+    let free = 0;
+    for (let pfn = Math.max(1, ram.firstPfn); pfn < ram.endPfn; pfn++) {
+      const kind = frames.kind[pfn];
+      if (kind === KIND_FREE) free++;
+      else used[kind]++;
+      if (frames.refcount[pfn] !== this.#references[pfn])
+        this.#problems.push(
+          `${describeFrame(frames, pfn)} has ${frames.refcount[pfn]} references, ${this.#references[pfn]} were found`,
+        );
+      if (frames.mapcount[pfn] !== this.#mappings[pfn])
+        this.#problems.push(
+          `${describeFrame(frames, pfn)} has map count ${frames.mapcount[pfn]}, ${this.#mappings[pfn]} entries were found`,
+        );
+    }
+    this.#expect("free frames", frames.free, free);
+    for (let kind = 1; kind < used.length; kind++)
+      this.#expect(`frames of kind ${kind}`, frames.used[kind], used[kind]);
+  }
+
+  /** Committed_AS: private writable memory and shmem. */
+  #checkCommit(): void {
+    let pages = 0;
+    for (const mm of this.#memory.mms)
+      for (const vma of mm.vmas) if ((vma.flags & VM_ACCOUNT) !== 0) pages += vma.pages;
+    for (const object of this.#memory.objects) if ("committedPages" in object) pages += object.committedPages as number;
+    this.#expect("committed pages", this.#memory.committed(), pages);
+  }
+
+  /** Every translation that a hart holds is one that the page tables give. */
+  #checkTlbs(): void {
+    const { ram, frames, mmu } = this.#memory;
+    for (const entry of mmu.entries()) {
+      const pte = ram.readPte(entry.table, entry.index);
+      const where = `hart ${entry.hart}: translation of ${entry.va.toString(16)}`;
+      if (frames.kind[entry.table] !== KIND_TABLE) this.#problems.push(`${where} came from a table that is freed`);
+      else if ((pte & PTE_V) === 0 || ptePfn(pte) !== entry.pfn) this.#problems.push(`${where} is no longer mapped`);
+      else if (entry.write && (pte & PTE_W) === 0) this.#problems.push(`${where} still allows writing`);
+      else if (entry.execute && (pte & PTE_X) === 0) this.#problems.push(`${where} still allows execution`);
+      else if (readLeaf(ram, entry.root, entry.va) !== pte) this.#problems.push(`${where} is not of its address space`);
+    }
+  }
+}
+
+/** The VMA whose rules hold for `va` of a VMA, and the address in it: a window's are the host's. Null if there is nothing. */
+function rulesFor(vma: Vma, va: number): { vma: Vma; va: number } | null {
+  const { window } = vma;
+  if (window === null) return { vma, va };
+  if (window.dead) return null;
+  const hostVa = va - vma.start + window.hostStart;
+  const hostVma = window.host.vmas.lookup(hostVa);
+  return hostVma === null ? null : { vma: hostVma, va: hostVa };
+}
+
+const KIND_NAMES = ["free", "anonymous", "file", "shmem", "page-table", "hugetlb", "zero"];
+
+const describeFrame = (frames: FrameAllocator, pfn: number): string => `${KIND_NAMES[frames.kind[pfn]]} frame ${pfn}`;
