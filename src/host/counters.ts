@@ -66,6 +66,6 @@ export function readCounters(kernel: Kernel, watched: { regionTableBytesPeak: nu
 /** Page-table bytes of all regions now. */
 export function regionTableBytes(kernel: Kernel): number {
   let sum = 0;
-  for (const region of kernel.mshare.regions.values()) sum += region.host.tableBytes;
+  for (const region of kernel.mshare.regions.values()) sum += region.tableBytes;
   return sum;
 }

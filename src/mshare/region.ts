@@ -106,6 +106,11 @@ export class Region {
     return this.dead ? this.#faults : this.host.minorFaults + this.host.majorFaults;
   }
 
+  /** Bytes of the page tables under its roots. */
+  get tableBytes(): number {
+    return this.dead ? 0 : this.host.tableBytes;
+  }
+
   /** Bytes of the region that have an object. */
   get mapped(): number {
     return this.dead ? 0 : this.host.totalVm * PAGE_SIZE;
@@ -311,7 +316,7 @@ export class Region {
       granule: MSHARE_GRANULE,
       mapped: this.mapped,
       resident: dead ? 0 : manager.tables.residentBytes(this),
-      tableBytes: dead ? 0 : this.host.tableBytes,
+      tableBytes: this.tableBytes,
       viewTableBytes: 0,
       faults: this.faults,
       links: this.links,

@@ -1,0 +1,25 @@
+// ABI.md, sentence by sentence, from C programs (abi-*.c): with shared and with private page tables, on one hart and on four.
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { ROOT, buildGuest, runGuest, skipReason } from "../../src/testing/guest.ts";
+
+const skip = skipReason();
+if (skip !== false) console.warn(`abi tests skipped: ${skip}`);
+
+const directory = join(ROOT, "guest/tests");
+const programs = readdirSync(directory).filter((name) => /^abi-.*\.c$/.test(name));
+
+const MODES = [
+  { name: "shared tables", options: {} },
+  { name: "private tables", options: { share: false } },
+  { name: "shared tables, 4 harts", options: { harts: 4 } },
+];
+
+describe.skipIf(skip !== false).each(MODES)("$name", ({ options }) => {
+  test.each(programs)("%s", async (name) => {
+    const { status, stdout, stderr } = await runGuest(buildGuest(join(directory, name)), options);
+    const failed = stdout.split("\n").filter((line) => line !== "" && !line.startsWith("ok "));
+    expect({ failed, stderr, status }).toEqual({ failed: [], stderr: "", status: 0 });
+  });
+});
