@@ -2,10 +2,11 @@
 import { EACCES, EPERM } from "../base/errno.ts";
 import type { ProcSource } from "../host/proc-source.ts";
 import { adviseOn } from "./advice.ts";
-import { Collector, type LinkLevelOf } from "./collect.ts";
+import { Collector } from "./collect.ts";
 import { readHostInfo } from "./host-info.ts";
 import { type AuditResult, type HostInfo, SCHEMA_VERSION } from "./result.ts";
 import { type ProcessHead, type ProcessScan, readHead, scanProcess } from "./scan.ts";
+import { readRegions } from "./windows.ts";
 
 export interface AuditOptions {
   /** Only these processes; all if none of the three is given. */
@@ -20,8 +21,6 @@ export interface AuditOptions {
   onScan?: (scan: ProcessScan) => void;
   /** Is given the sums when all is read: for snapshots. */
   onCollected?: (collector: Collector) => void;
-  /** Where mshare would link windows, if the source knows (machines of ours). */
-  linkLevel?: LinkLevelOf;
   /** The time to write into the result. */
   now?: () => Date;
 }
@@ -57,10 +56,10 @@ export function auditHost(source: ProcSource, options: AuditOptions = {}): Audit
   if (listed.length === 0) throw new AuditError(`${source.name}: no processes there: is it a /proc directory?`);
   const present = new Set(listed);
   const pids = options.pids ?? listed;
-  const collector = new Collector(options.linkLevel);
+  const collector = new Collector();
   for (const pid of pids) if (!present.has(pid)) collector.warnings.push(`process ${pid}: there is no such process`);
   const host = readHostInfo(source);
-  const settings = { hugePages: mayHaveHuge(host) };
+  const settings = { hugePages: mayHaveHuge(host), regions: readRegions(source) };
   let vanished = 0;
   let done = 0;
   for (const pid of pids) {

@@ -5,7 +5,7 @@ import { SLOT_BYTES, type SlotPart, TABLE_BYTES, attribute } from "./attribute.t
 import type { MapsVma, ObjectKind } from "./maps.ts";
 import { type Extent, PageSet } from "./page-set.ts";
 import type { ObjectRow, ProcessRow } from "./result.ts";
-import type { PageSink, ProcessScan, Quality, VmaScan } from "./scan.ts";
+import type { PageSink, ProcessScan, Quality } from "./scan.ts";
 
 /** Processes named in a row. */
 const NAMED = 10;
@@ -24,9 +24,6 @@ export const SHAREABLE: ReadonlySet<ObjectKind> = new Set([
 /** Those that huge pages can back: private anonymous memory and shmem; files on disk only by exception. */
 const HUGE_ABLE: ReadonlySet<ObjectKind> = new Set(["private", "shared anonymous", "sysv", "memfd", "mshare"]);
 
-/** How mshare would link a window, where that is known: by the slot it lies in. */
-export type LinkLevelOf = (pid: number, vma: VmaScan, slot: number) => number | undefined;
-
 class ObjectSum {
   readonly key: string;
   readonly kind: ObjectKind;
@@ -37,6 +34,8 @@ class ObjectSum {
   extent: Extent | undefined = undefined;
   sharers = 0;
   size = 0;
+  /** A region whose tables are shared: they exist once, beside those of the processes. */
+  shared = false;
   /** Sum over processes. */
   resident = 0;
   tables = 0;
@@ -71,14 +70,9 @@ export class Collector implements PageSink {
   readonly processes: ProcessRow[] = [];
   readonly warnings: string[] = [];
   readonly unseen: number[] = [];
-  readonly #linkLevel: LinkLevelOf;
   vmPte = 0;
   /** Tables counted or estimated, and (with VmPTE) what they could not explain: signed. */
   unattributed = 0;
-
-  constructor(linkLevel: LinkLevelOf = () => undefined) {
-    this.#linkLevel = linkLevel;
-  }
 
   pagesOf(key: string, vma: MapsVma, kind: ObjectKind): PageSet | undefined {
     if (kind === "private" || kind === "kernel") return undefined;
@@ -121,6 +115,7 @@ export class Collector implements PageSink {
       if (vma.kind === "private" || vma.kind === "kernel") sum.size += length;
       else sum.size = Math.max(sum.size, vma.offset + length);
       sum.resident += vma.resident;
+      if (vma.kind === "mshare" && vma.links !== undefined && vma.levels.some((level) => level > 0)) sum.shared = true;
       resident += vma.resident;
       if (SHAREABLE.has(vma.kind)) shareable += vma.resident;
       for (let i = 0; i < vma.slots.length; i++) {
@@ -170,7 +165,7 @@ export class Collector implements PageSink {
       const size = this.objects.get(vma.key)!.size;
       const usual = SHAREABLE.has(vma.kind) ? (size > LARGE ? 3 : 2) : 0;
       for (let i = 0; i < vma.slots.length; i++) {
-        const link = usual === 0 ? 0 : (this.#linkLevel(scan.pid, vma, vma.slots[i]) ?? usual);
+        const link = usual === 0 ? 0 : (vma.links?.[i] ?? usual);
         const level = Math.max(link, vma.levels[i]);
         const deposit = level === 1 && vma.kind === "private";
         slots.push({ slot: vma.slots[i], part, entries: vma.entries[i], level, deposit });
@@ -206,10 +201,10 @@ export class Collector implements PageSink {
 function toRow(sum: ObjectSum): ObjectRow {
   const extent = sum.extent ?? sum.pages.extent;
   const [leaf, middle, upper] = extent.tables;
-  const tables = Math.round(sum.tables);
+  const own = sum.kind === "hugetlb" ? middle + upper : leaf + middle + upper;
+  const tables = Math.round(sum.tables + (sum.shared ? own * TABLE_BYTES : 0));
   // Estimated scans leave no pages behind: what shared tables would take is then not known.
   const known = leaf > 0 && SHAREABLE.has(sum.kind) && sum.sharers > 1;
-  const own = sum.kind === "hugetlb" ? middle + upper : leaf + middle + upper;
   const tablesMshare = known ? Math.min(tables, Math.round(sum.residual + own * TABLE_BYTES)) : tables;
   const qualities = [...sum.qualities];
   return {

@@ -5,6 +5,7 @@ import type { PagemapReader, ProcSource } from "../host/proc-source.ts";
 import { type MapsVma, type ObjectKind, kindOf, objectKey, parseMaps } from "./maps.ts";
 import type { PageSet } from "./page-set.ts";
 import { type SmapsVma, kbField, parseSmaps } from "./smaps.ts";
+import { type Regions, levelOfLink, readWindows } from "./windows.ts";
 
 /** Pages read from pagemap at once: 256 KiB of entries. The kernel holds the process's mmap_lock for a part of that at a time. */
 const CHUNK = 32768;
@@ -15,6 +16,8 @@ const LARGE_PAGES = 2 ** 20;
 /** And one larger than this (1 TiB) is estimated. */
 const ENORMOUS_PAGES = 2 ** 28;
 const PAGE = 4096;
+/** The level above all tables: nothing of the process's own is needed. */
+const ROOT_ENTRY = 3;
 /** Bits of a pagemap entry's high word that mean that there is an entry: present, swapped, guard region. */
 const POPULATED = 0x80000000 | 0x40000000 | 0x04000000;
 const PRESENT = 0x80000000;
@@ -36,6 +39,8 @@ export interface VmaScan {
   readonly slots: number[];
   readonly entries: number[];
   readonly levels: number[];
+  /** Windows of mshare: the level of the entry that links each slot to the region's tables, or would. */
+  links?: number[];
 }
 
 export interface ProcessScan {
@@ -62,6 +67,8 @@ export interface PageSink {
 export interface ScanOptions {
   /** Huge pages may be mapped by whole entries on this host. */
   readonly hugePages: boolean;
+  /** Undefined on a kernel without mshare. */
+  readonly regions: Regions | undefined;
 }
 
 const isGone = (errno: number): boolean => errno === -ENOENT || errno === -ESRCH;
@@ -148,6 +155,7 @@ export function scanProcess(
     const hugetlb = vmas.some((vma) => vma.kind === "hugetlb") || (kbField(head.status, "HugetlbPages") ?? 0) > 0;
     const smaps = large || hugetlb || (options.hugePages && mapsHuge(source, pid)) ? readSmaps(source, pid) : undefined;
     const error = readPages(pagemap, mapped, vmas, smaps, sink);
+    if (options.regions !== undefined) linkWindows(source, pid, vmas, options.regions);
     if (error === -ESRCH) return "gone";
     if (error < 0) {
       if (isForbidden(error) || error === -EINTR)
@@ -157,6 +165,20 @@ export function scanProcess(
     return { ...base, quality: "counted", vmas };
   } finally {
     pagemap.close();
+  }
+}
+
+/** Where tables are shared, windows have no tables of their own below the links. */
+function linkWindows(source: ProcSource, pid: number, vmas: readonly VmaScan[], regions: Regions): void {
+  const windows = vmas.filter((vma) => vma.kind === "mshare");
+  if (windows.length === 0) return;
+  const known = readWindows(source, pid, regions);
+  for (const vma of windows) {
+    const window = known.get(vma.start);
+    if (window === undefined) continue;
+    vma.links = vma.slots.map((slot) => levelOfLink(window, slot));
+    if (!regions.sharing) continue;
+    vma.links.forEach((level, i) => (vma.levels[i] = window.links > 0 ? level : ROOT_ENTRY));
   }
 }
 

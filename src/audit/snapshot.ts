@@ -36,6 +36,7 @@ export function snapshotProcess(scan: ProcessScan, hash?: Hash): string {
     vma.slots.map((slot, i) => (i === 0 ? slot : slot - vma.slots[i - 1])),
     vma.entries,
     vma.levels.some((level) => level !== 0) ? vma.levels : 0,
+    vma.links ?? 0,
   ]);
   const { pid, quality, vmPte, rss, minorFaults, warnings } = scan;
   return JSON.stringify({
@@ -68,8 +69,8 @@ const numbers = (x: unknown): number[] => {
 };
 
 function readVma(x: unknown): VmaScan {
-  if (!Array.isArray(x) || x.length !== 10) throw new AuditError("damaged");
-  const [start, end, offset, kind, key, name, resident, deltas, entries, levels] = x as unknown[];
+  if (!Array.isArray(x) || x.length !== 11) throw new AuditError("damaged");
+  const [start, end, offset, kind, key, name, resident, deltas, entries, levels, linked] = x as unknown[];
   if (!isNumber(start) || !isNumber(end) || !isNumber(offset) || !isNumber(resident)) throw new AuditError("damaged");
   if (typeof kind !== "string" || typeof key !== "string" || typeof name !== "string") throw new AuditError("damaged");
   let slot = 0;
@@ -77,7 +78,20 @@ function readVma(x: unknown): VmaScan {
   const list = numbers(entries);
   const above = levels === 0 ? slots.map(() => 0) : numbers(levels);
   if (list.length !== slots.length || above.length !== slots.length) throw new AuditError("damaged");
-  return { start, end, offset, kind: kind as ObjectKind, key, name, resident, slots, entries: list, levels: above };
+  const scan: VmaScan = {
+    start,
+    end,
+    offset,
+    kind: kind as ObjectKind,
+    key,
+    name,
+    resident,
+    slots,
+    entries: list,
+    levels: above,
+  };
+  if (linked !== 0) scan.links = numbers(linked);
+  return scan;
 }
 
 function readProcess(x: Record<string, unknown>): ProcessScan {
@@ -106,7 +120,7 @@ export async function auditSnapshot(
   lines: AsyncIterable<string>,
   options: AuditOptions = {},
 ): Promise<AuditResult> {
-  const collector = new Collector(options.linkLevel);
+  const collector = new Collector();
   let header: { source: string; time: string; host: HostInfo } | undefined;
   let complete = false;
   let processes = 0;
