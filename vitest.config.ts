@@ -12,7 +12,7 @@ export default defineConfig({
           testTimeout: 30_000,
         },
       },
-      { test: { name: "guest", include: ["{src,guest,docs}/**/*.guest.test.ts"], testTimeout: 120_000 } },
+      { test: { name: "guest", include: ["{src,guest,docs,bench,tools}/**/*.guest.test.ts"], testTimeout: 120_000 } },
     ],
   },
 });

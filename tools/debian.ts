@@ -129,6 +129,11 @@ export class Debian {
     return directory;
   }
 
+  /** The packages that `name` depends on, first alternatives only: how to find the present version of what a meta package stands for. */
+  async dependencies(name: string): Promise<string[]> {
+    return firstAlternatives((await this.#entries()).get(name)?.depends ?? "");
+  }
+
   /** Unpacks packages into `root`, with all that they depend on if asked: a root file system without users and configuration. */
   async root(root: string, names: readonly string[], options: { dependencies: boolean }): Promise<string[]> {
     const wanted = options.dependencies ? await this.#closure(names) : [...names];
@@ -194,6 +199,13 @@ export class Debian {
     return unxz(bytes);
   }
 }
+
+/** "a (>= 1) | b, c:any" as names: a, c. */
+const firstAlternatives = (depends: string): string[] =>
+  depends
+    .split(",")
+    .map((dependency) => dependency.replace(/[|([:].*/s, "").trim())
+    .filter((name) => name !== "");
 
 /** cpSync's filter: top directories that are links in the root are copied into what they point to. */
 function notMerged(root: string): (from: string, to: string) => boolean {

@@ -55,6 +55,8 @@ function attempt<T>(operation: () => T): T | number {
 /** 0, or -errno. */
 const attemptTo = (operation: () => void): number => attempt(() => (operation(), 0));
 
+/** One name in a directory, and not a way out of it. */
+const isName = (name: string): boolean => name !== "" && name !== "." && name !== ".." && !/[/\0]/.test(name);
 /** The kernel's names are byte strings, and so are the host's. */
 const bytes = (byteString: string): Buffer => Buffer.from(byteString, "latin1");
 const join = (directory: Buffer, name: string): Buffer => Buffer.concat([directory, bytes("/" + name)]);
@@ -200,7 +202,8 @@ export class NodeFs implements HostFs {
   #at<T>(path: string, operation: (at: Buffer) => T): T | number {
     const slash = path.lastIndexOf("/");
     const last = path.slice(slash + 1);
-    if (last === "") return this.#inside("", operation);
+    if (path === "") return this.#inside("", operation);
+    if (!isName(last)) return -EINVAL;
     return this.#inside(slash < 0 ? "" : path.slice(0, slash), (directory) => operation(join(directory, last)));
   }
   #change(path: string, operation: (at: Buffer) => void | number): number {
@@ -212,7 +215,7 @@ export class NodeFs implements HostFs {
   /** Calls `operation` with a host path that is the directory `path`, which is inside; no link is followed on the way. */
   #inside<T>(path: string, operation: (directory: Buffer) => T): T | number {
     const names = path === "" ? [] : path.split("/");
-    if (names.some((name) => name === "" || name === "." || name === ".." || name.includes("\0"))) return -EINVAL;
+    if (!names.every(isName)) return -EINVAL;
     return this.#rootFd === null ? this.#checked(names, operation) : this.#opened(this.#rootFd, names, operation);
   }
   #opened<T>(root: number, names: string[], operation: (directory: Buffer) => T): T | number {

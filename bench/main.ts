@@ -1,0 +1,150 @@
+// `npm run bench`: every workload on every engine in one run, medians, and how many times faster ours are than each of the others. Prints a
+// table, writes JSON.
+//
+//   npm run bench -- [--scale PERCENT] [--runs N] [--engines a,b] [--json FILE] [WORKLOAD…]
+import { writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { parseArgs } from "node:util";
+import Table from "cli-table3";
+import { formatRatio } from "../src/report/format.ts";
+import { type Engine, type Sample, machineEngine, native, qemuSystem, qemuUser, workloadNames } from "./engines.ts";
+
+/** Loops of integer code: their instructions a second are the interpreter's speed. */
+const INTEGER_LOOPS = ["crc", "sha256", "sort", "interpreter"];
+
+interface Result {
+  readonly workload: string;
+  readonly engine: string;
+  /** Median of the runs. */
+  readonly nsPerOperation: number;
+  /** Million instructions a second, where the engine counts them. */
+  readonly mips?: number;
+  readonly checksum: string;
+}
+
+const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1];
+
+function summarize(workload: string, engine: string, samples: readonly Sample[]): Result {
+  const ns = median(samples.map((sample) => sample.ns));
+  const { operations, checksum, instructions } = samples[0];
+  return {
+    workload,
+    engine,
+    nsPerOperation: ns / operations,
+    checksum,
+    ...(instructions === undefined ? {} : { mips: (instructions / ns) * 1000 }),
+  };
+}
+
+/** A table of times, and in it how many times faster ours is: "12.3 ns" and "2.10x" of the first engine. */
+function resultTable(names: readonly string[], engines: readonly string[], results: readonly Result[]): string {
+  const [ours, ...others] = engines;
+  const find = (workload: string, engine: string): Result | undefined =>
+    results.find((result) => result.workload === workload && result.engine === engine);
+  const head = ["per operation", ours, "MIPS", ...others.flatMap((other) => [other, `${ours} is`])];
+  const table = new Table({
+    head,
+    style: { head: [], border: [], compact: true },
+    colAligns: head.map((_, i) => (i ? "right" : "left")),
+  });
+  for (const name of names) {
+    const own = find(name, ours);
+    if (own === undefined) continue;
+    const row = [name, formatNs(own.nsPerOperation), own.mips === undefined ? "" : own.mips.toFixed(0)];
+    for (const other of others) {
+      const theirs = find(name, other);
+      row.push(theirs ? formatNs(theirs.nsPerOperation) : "-");
+      row.push(theirs ? formatRatio(theirs.nsPerOperation, own.nsPerOperation) : "-");
+    }
+    table.push(row);
+  }
+  return table.toString();
+}
+
+const formatNs = (ns: number): string =>
+  ns >= 1e6 ? `${(ns / 1e6).toFixed(2)} ms` : ns >= 1000 ? `${(ns / 1000).toFixed(2)} µs` : `${ns.toFixed(2)} ns`;
+
+/** Where an engine's checksum is not the first one's. */
+function disagreements(results: readonly Result[]): string[] {
+  return results.flatMap((result) => {
+    const first = results.find((other) => other.workload === result.workload)!;
+    return first.checksum === result.checksum
+      ? []
+      : [`${result.workload}: ${result.engine} gives ${result.checksum}, ${first.engine} ${first.checksum}`];
+  });
+}
+
+export interface BenchOptions {
+  readonly names: readonly string[];
+  readonly engines: readonly Engine[];
+  readonly runs: number;
+  readonly scale: number;
+  readonly log: (line: string) => void;
+}
+
+/** Runs it all. Engines that are missing are said so and left out. */
+export async function bench({
+  names,
+  engines,
+  runs,
+  scale,
+  log,
+}: BenchOptions): Promise<{ results: Result[]; text: string; wrong: string[] }> {
+  const results: Result[] = [];
+  const ran: string[] = [];
+  for (const engine of engines) {
+    if (engine.missing !== undefined) {
+      log(`without ${engine.name}: ${engine.missing}`);
+      continue;
+    }
+    log(`${engine.name} …`);
+    const samples = await engine.run(names, runs, scale);
+    for (const [name, list] of samples) if (list.length > 0) results.push(summarize(name, engine.name, list));
+    ran.push(engine.name);
+  }
+  const loops = results.filter((result) => result.mips !== undefined && INTEGER_LOOPS.includes(result.workload));
+  const speed = loops.map((result) => `${result.workload} ${result.mips!.toFixed(0)}`).join(", ");
+  const text = `${resultTable(names, ran, results)}\n${speed === "" ? "" : `${ran[0]}, million instructions a second: ${speed}\n`}`;
+  return { results, text, wrong: disagreements(results) };
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      scale: { type: "string", default: "100" },
+      runs: { type: "string", default: "3" },
+      engines: { type: "string" },
+      json: { type: "string", default: "bench.json" },
+    },
+  });
+  const all = [machineEngine("interpreter"), qemuUser(), qemuSystem(), native()];
+  const wanted = values.engines?.split(",");
+  const engines = wanted === undefined ? all : all.filter((engine) => wanted.includes(engine.name));
+  const known = workloadNames();
+  const unknown = positionals.filter((name) => !known.includes(name));
+  if (unknown.length > 0 || engines.length === 0) {
+    console.error(
+      `bench: unknown ${unknown.join(", ") || values.engines}; workloads: ${known.join(" ")}; engines: ${all.map((e) => e.name).join(" ")}`,
+    );
+    return 2;
+  }
+  const names = positionals.length > 0 ? positionals : known;
+  const { results, text, wrong } = await bench({
+    names,
+    engines,
+    runs: Number(values.runs),
+    scale: Number(values.scale),
+    log: (line) => console.error(line),
+  });
+  console.log(text);
+  for (const line of wrong) console.error(`bench: ${line}`);
+  const machine = { cpu: cpus()[0]?.model, node: process.version, date: new Date().toISOString() };
+  writeFileSync(
+    values.json,
+    JSON.stringify({ machine, scale: Number(values.scale), runs: Number(values.runs), results }, null, 1) + "\n",
+  );
+  return wrong.length > 0 ? 1 : 0;
+}
+
+if (process.argv[1]?.endsWith("bench/main.ts")) process.exitCode = await main();
