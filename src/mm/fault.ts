@@ -124,6 +124,7 @@ function windowFault(mm: Mm, vma: Vma, va: number, access: number): FaultResult 
     outcome = resolvePage(space, spaceVa, hostVma, hostVa - spaceVa, access, window.shared ? host : null);
     if (outcome === OOM) return OUT_OF_MEMORY;
     if (outcome === BUS) return { kind: "signal", signo: SIGBUS, code: BUS_ADRERR, va };
+    if (!window.shared && (vma.flags & VM_WRITE) === 0) denyWriting(mm, va);
     stat.host_faults++;
     if (outcome === MAJOR) {
       mm.majorFaults++;
@@ -150,6 +151,14 @@ function windowFault(mm: Mm, vma: Vma, va: number, access: number): FaultResult 
   // Everything was there: another hart was faster.
   mm.minorFaults++;
   return DONE_MINOR;
+}
+
+/** Takes W from the entries that a read fault at `va` may just have made (none has been used yet). */
+function denyWriting(mm: Mm, va: number): void {
+  const { ram } = mm.memory;
+  const table = findTable(ram, mm.root, va);
+  const first = leafIndex(va) - (leafIndex(va) % FAULT_AROUND_PAGES);
+  for (let i = first; i < first + FAULT_AROUND_PAGES; i++) ram.writePte(table, i, ram.readPte(table, i) & ~PTE_W);
 }
 
 /** Whether a leaf entry lets the access through as it is. */

@@ -10,6 +10,8 @@ import type { Mm } from "./mm.ts";
 import { populate } from "./populate.ts";
 import { VM_LOCKED, VM_LOCKED_MASK, VM_LOCKONFAULT, VM_SPECIAL, type Vma } from "./vma.ts";
 
+const TWO64 = 2 ** 64;
+
 /**
  * mlock2(2). 0, -EINVAL (unknown flags), -EPERM (no right to lock anything), -ENOMEM (over the limit, a hole, beyond a file's end), -EAGAIN (no
  * memory for a page).
@@ -18,7 +20,7 @@ export function mlock(mm: Mm, addr: number, length: number, flags: number): numb
   if ((flags & ~MLOCK_ONFAULT) !== 0) return -EINVAL;
   if (!canDoMlock(mm)) return -EPERM;
   const start = pageDown(addr);
-  const size = pageUp(length + (addr - start));
+  const size = pageUp(length + (addr - start)) % TWO64;
   const limit = Math.floor(mm.limits.memlock / PAGE_SIZE);
   let locked = size / PAGE_SIZE + mm.lockedVm;
   if (locked > limit && !mm.capabilities.ipcLock) locked -= lockedPages(mm, start, start + size);
@@ -32,7 +34,7 @@ export function mlock(mm: Mm, addr: number, length: number, flags: number): numb
 /** munlock(2). 0, -EINVAL, -ENOMEM (a hole). */
 export function munlock(mm: Mm, addr: number, length: number): number {
   const start = pageDown(addr);
-  return applyLock(mm, start, start + pageUp(length + (addr - start)), 0);
+  return applyLock(mm, start, start + (pageUp(length + (addr - start)) % TWO64), 0);
 }
 
 /** mlockall(2); "none" is munlockall. 0, -EINVAL, -EPERM, -ENOMEM (over the limit). */
@@ -67,7 +69,7 @@ function lockedPages(mm: Mm, start: number, end: number): number {
 
 /** apply_vma_lock_flags: every VMA of [start, end) gets the lock flags; stops at a hole. */
 function applyLock(mm: Mm, start: number, end: number, lockFlags: number): number {
-  if (end >= 2 ** 64) return -EINVAL;
+  if (end >= TWO64) return -EINVAL;
   if (end === start) return 0;
   let vma = mm.vmas.lookup(start);
   if (vma === null) return -ENOMEM;

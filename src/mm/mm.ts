@@ -21,14 +21,16 @@ import type { VmFile } from "./vma.ts";
 import { VmaTree } from "./vma-tree.ts";
 
 /**
- * Private tables that show a part of this mm in another one (mshare with --no-share): the addresses [start, end) of this mm appear in `mm`
- * at +shift. Whoever weakens entries of this mm weakens those too. Registered by mshare's windows.
+ * Other tables that show a part of this mm: the addresses [start, end) of this mm appear in `mm` at +shift. Whoever weakens entries of this mm
+ * weakens those too. Registered by mshare: private tables behind windows (--no-share), and a region's read-only view.
  */
 export interface Mirror {
   readonly mm: Mm;
   start: number;
   end: number;
   shift: number;
+  /** Its entries never allow writing. */
+  readonly readOnly: boolean;
 }
 
 /** Resource limits that mm enforces, in bytes; Infinity: none. The kernel keeps them up to date (setrlimit, exec). */
@@ -94,10 +96,12 @@ export class Mm {
   /** Flags that every new VMA gets: mlockall(MCL_FUTURE). */
   defFlags = 0;
 
-  /** Private tables elsewhere that show this mm (--no-share). */
+  /** Other tables that show this mm. */
   readonly mirrors = new Set<Mirror>();
   /** The mms whose tables link to tables of this one. */
   readonly sharers = new Set<Mm>();
+  /** Set if this is a second, read-only root of another mm (mshare's views): it has no VMAs of its own, and its pages count there. */
+  viewOf: Mm | null = null;
 
   /** Only MemoryManager.newMm makes one: it also gives it a root. */
   constructor(memory: MemoryManager, id: number) {

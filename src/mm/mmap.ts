@@ -1,6 +1,6 @@
 // mmap(2): the checks in Linux's order, the place, the VMA (mm/mmap.c: do_mmap, mmap_region of 6.12). Used by the system call, exec, SysV shm,
 // mshare's regions and the vdso.
-import { EACCES, EAGAIN, EEXIST, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM } from "../base/errno.ts";
+import { EACCES, EAGAIN, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM } from "../base/errno.ts";
 import { MAX_MAP_COUNT, MMAP_MIN_ADDR } from "../base/limits.ts";
 import { PAGE_SIZE, pageDown, pageUp } from "../base/numbers.ts";
 import { accountVm, canDoMlock, isAccountable, mayExpandVm, mlockFutureOk } from "./accounting.ts";
@@ -49,6 +49,15 @@ import {
   type VmFile,
 } from "./vma.ts";
 
+/** What the checks need to know of a file. */
+export type FileRights = Pick<VmFile, "readable" | "writable" | "noExec" | "appendOnly">;
+
+/** A file that cannot be mapped (a pipe, a directory): the checks are made all the same, then `error` is the result. */
+export interface Unmappable {
+  readonly rights: FileRights;
+  readonly error: number;
+}
+
 export interface MmapRequest {
   readonly addr: number;
   /** Bytes. */
@@ -57,6 +66,8 @@ export interface MmapRequest {
   readonly flags: number;
   /** Null for MAP_ANONYMOUS. */
   readonly file: VmFile | null;
+  /** Instead of `file`. */
+  readonly unmappable?: Unmappable;
   /** Bytes, page-aligned. */
   readonly offset: number;
 }
@@ -90,10 +101,10 @@ function roundHint(addr: number): number {
 
 /**
  * Maps: the address, or -errno. The errno is that of the first check that fails, in Linux's order.
- * -ENODEV: huge pages are asked for, which this kernel does not have yet.
+ * -ENOMEM also if huge pages are asked for: there are none (hugetlb pool of size 0).
  */
 export function mmap(mm: Mm, request: MmapRequest): number {
-  const { file, prot } = request;
+  const { file, prot, unmappable } = request;
   let { flags } = request;
   if (request.length === 0) return -EINVAL;
   if ((flags & MAP_FIXED_NOREPLACE) !== 0) flags |= MAP_FIXED;
@@ -104,7 +115,6 @@ export function mmap(mm: Mm, request: MmapRequest): number {
   if (length >= 2 ** 64) return -ENOMEM;
   if (request.offset + length >= 2 ** 64) return -EOVERFLOW;
   if (mm.vmas.size > MAX_MAP_COUNT) return -ENOMEM;
-  if (file === null && (flags & MAP_HUGETLB) !== 0) return -ENODEV;
 
   let vmFlags = protFlags(prot) | mapFlags(flags) | mm.defFlags | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
   const addr = mm.getUnmappedArea({ addr: hint, length, fixed });
@@ -113,9 +123,14 @@ export function mmap(mm: Mm, request: MmapRequest): number {
   if ((flags & MAP_LOCKED) !== 0 && !canDoMlock(mm)) return -EPERM;
   if (!mlockFutureOk(mm, vmFlags, length)) return -EAGAIN;
 
+  const rights = file ?? unmappable?.rights;
   const typed =
-    file === null ? anonymousFlags(flags, vmFlags) : fileFlags(file, request.offset + length, prot, flags, vmFlags);
+    rights === undefined
+      ? anonymousFlags(flags, vmFlags)
+      : fileFlags(rights, request.offset + length, prot, flags, vmFlags);
   if (typed < 0) return typed;
+  if (unmappable !== undefined) return unmappable.error;
+  if ((flags & MAP_HUGETLB) !== 0) return -ENOMEM;
   vmFlags = typed;
   if ((flags & MAP_NORESERVE) !== 0 && mm.memory.overcommit !== 2) vmFlags |= VM_NORESERVE;
   // Anonymous pages are numbered by address; a shared one begins at page 0 of its own file.
@@ -144,7 +159,7 @@ function anonymousFlags(flags: number, vmFlags: number): number {
   }
 }
 
-function fileFlags(file: VmFile, end: number, prot: number, flags: number, vmFlags: number): number {
+function fileFlags(file: FileRights, end: number, prot: number, flags: number, vmFlags: number): number {
   if (end > MAX_OFFSET) return -EOVERFLOW;
   const type = flags & MAP_TYPE;
   if (type !== MAP_SHARED && type !== MAP_SHARED_VALIDATE && type !== MAP_PRIVATE) return -EINVAL;

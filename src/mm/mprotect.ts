@@ -122,15 +122,22 @@ function protectVma(
 /** Gives the present entries of [start, end), mirrors included, the rights of the VMA. */
 function changeProtection(vma: Vma, start: number, end: number, gather: Gather): void {
   const { mm } = vma;
-  changeTables(mm, vma, start, end, gather);
+  changeTables(mm, vma, start, end, gather, { readOnly: false });
   for (const mirror of mm.mirrors) {
     const from = Math.max(start, mirror.start);
     const to = Math.min(end, mirror.end);
-    if (from < to) changeTables(mirror.mm, vma, from + mirror.shift, to + mirror.shift, gather);
+    if (from < to) changeTables(mirror.mm, vma, from + mirror.shift, to + mirror.shift, gather, mirror);
   }
 }
 
-function changeTables(mm: Mm, vma: Vma, start: number, end: number, gather: Gather): void {
+function changeTables(
+  mm: Mm,
+  vma: Vma,
+  start: number,
+  end: number,
+  gather: Gather,
+  options: { readonly readOnly: boolean },
+): void {
   const { ram } = mm.memory;
   const { u32 } = ram;
   const bits = protectionBits(vma.flags);
@@ -142,7 +149,8 @@ function changeTables(mm: Mm, vma: Vma, start: number, end: number, gather: Gath
       const word = (table << 10) + 2 * index;
       const pte = u32[word];
       if ((pte & PTE_PRESENT) === 0) continue;
-      const changed = ((pte & ~1023) | bits | (pte & (PTE_A | PTE_D)) | writable(vma, pte)) >>> 0;
+      const write = options.readOnly ? 0 : writable(vma, pte);
+      const changed = ((pte & ~1023) | bits | (pte & (PTE_A | PTE_D)) | write) >>> 0;
       if (changed === pte) continue;
       u32[word] = changed;
       gather.touch(mm, table, index);

@@ -9,7 +9,8 @@ import { VM_LOCKED, VM_SHARED } from "./vma.ts";
 export function msync(mm: Mm, addr: number, length: number, flags: number): number {
   if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) !== 0 || addr % PAGE_SIZE !== 0) return -EINVAL;
   if ((flags & MS_ASYNC) !== 0 && (flags & MS_SYNC) !== 0) return -EINVAL;
-  const end = addr + pageUp(length);
+  // Rounding up wraps to 0 at the top of 64 bits.
+  const end = addr + (pageUp(length) % 2 ** 64);
   if (end >= 2 ** 64) return -ENOMEM;
   let holes = 0;
   for (let at = addr; at < end;) {

@@ -37,7 +37,7 @@ class Verification {
     const hosts = new Set<Mm>();
     for (const mm of mms)
       for (const vma of mm.vmas) if (vma.window !== null && !vma.window.dead) hosts.add(vma.window.host);
-    for (const mm of mms) if (mm.sharers.size > 0) hosts.add(mm);
+    for (const mm of mms) if (mm.sharers.size > 0 || mm.viewOf !== null) hosts.add(mm);
     for (const mm of hosts) if (mms.has(mm)) this.#checkMm(mm);
     for (const mm of mms) if (!hosts.has(mm)) this.#checkMm(mm);
     this.#checkObjects();
@@ -117,7 +117,7 @@ class Verification {
   /** A table of another mm may only be reached within the slot of a window on that mm. */
   #checkLink(mm: Mm, va: number, size: number, owner: Mm): void {
     for (const vma of mm.vmas) {
-      if (vma.window === null || vma.window.dead || vma.window.host !== owner || !vma.window.shared) continue;
+      if (vma.window === null || vma.window.dead || vma.window.tables !== owner || !vma.window.shared) continue;
       if (vma.startGap <= va && va + size <= vma.endGap) return;
     }
     this.#problems.push(
@@ -132,7 +132,7 @@ class Verification {
       this.#problems.push(`${where()} is neither empty nor present`);
       return;
     }
-    const vma = mm.vmas.lookup(va);
+    const vma = (mm.viewOf ?? mm).vmas.lookup(va);
     const rules = vma === null ? null : rulesFor(vma, va);
     if (vma === null || rules === null) {
       this.#problems.push(`${where()} is in no VMA`);
@@ -140,7 +140,9 @@ class Verification {
     }
     if ((pte & PTE_U) === 0) this.#problems.push(`${where()} is not a user page`);
     const pfn = ptePfn(pte);
-    const allowed = protectionBits(rules.vma.flags) | ((rules.vma.flags & VM_WRITE) !== 0 ? PTE_W : 0);
+    // A window's own flags count as well, and a view never lets anything be written.
+    const canWrite = (rules.vma.flags & vma.flags & VM_WRITE) !== 0 && mm.viewOf === null;
+    const allowed = protectionBits(rules.vma.flags) | (canWrite ? PTE_W : 0);
     const rights = PTE_V | PTE_PROT_NONE | PTE_W | PTE_X | 2;
     if ((pte & rights & ~allowed) !== 0) this.#problems.push(`${where()} allows more than its VMA`);
     if (pfn === zeroPage) {
@@ -150,7 +152,7 @@ class Verification {
     const kind = frames.kind[pfn];
     this.#references[pfn]++;
     this.#mappings[pfn]++;
-    if (vma.window === null) countRss(count, kind, 1);
+    if (vma.window === null && mm.viewOf === null) countRss(count, kind, 1);
     this.#checkPage(where, rules, pfn, pte);
   }
 

@@ -41,6 +41,8 @@ export interface VmFile {
  */
 export interface Window {
   readonly host: Mm;
+  /** Whose tables are linked: the host's, or those of a read-only view of it (`viewOf`). */
+  readonly tables: Mm;
   /** The host address that the VMA's start shows. */
   readonly hostStart: number;
   /** The range of the process's addresses kept free for this window; contains [vma.start, vma.end). */
