@@ -50,6 +50,8 @@ export function releaseMm(task: Task): void {
   const mm = task.mmOrNull;
   if (mm === null) return;
   robustExit(task);
+  mm.noteHighWater();
+  task.process.goneUsage.maxRss = Math.max(task.process.goneUsage.maxRss, mm.hiwaterRss);
   if (task.clearChildTid !== 0) {
     if (mm.users > 1) task.kernel.futexes.clearTid(task, task.clearChildTid);
     task.clearChildTid = 0;
@@ -66,6 +68,7 @@ function endProcess(process: Process): void {
   if (!process.exiting) process.exitStatus = leader.exitStatus;
   process.state = "zombie";
   process.stopSignal = 0;
+  process.setExecutable(null);
   leadSessionOut(process);
   for (const hook of kernel.processExitHooks) hook(process);
   reparentChildren(process);

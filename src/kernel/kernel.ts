@@ -11,6 +11,8 @@ import type { HostPorts } from "./ports.ts";
 import type { Process, ProcessGroup } from "./process.ts";
 import type { Random } from "./random.ts";
 import type { Scheduler } from "./scheduler.ts";
+import { MessageTable } from "./msg.ts";
+import { SemTable } from "./sem.ts";
 import type { ShmTable } from "./shm.ts";
 import type { SigInfo } from "./siginfo.ts";
 import type { Signals } from "./signal.ts";
@@ -19,6 +21,7 @@ import type { SyscallTable } from "./syscall/all.ts";
 import type { Task } from "./task.ts";
 import type { TimerQueue } from "./timer.ts";
 import type { Vdso } from "./vdso.ts";
+import type { Verifier } from "./verifier.ts";
 import { PID_MAX } from "../base/limits.ts";
 
 /** Minor device number of anon_inodefs (major 0). */
@@ -39,6 +42,8 @@ export interface KernelOptions {
   seed?: number | undefined;
   /** Share page tables in mshare regions (false: --no-share, the baseline). */
   share: boolean;
+  /** Recount memory (verifier.ts): after every call and fault in machines up to 32 MiB, less often in larger ones. */
+  verify?: boolean | undefined;
   /** Print each system call. */
   strace?: ((line: string) => void) | undefined;
 }
@@ -77,11 +82,16 @@ export class Kernel implements KernelParts {
   signals!: Signals;
   syscalls!: SyscallTable;
   strace: Strace | null = null;
+  /** Recounts memory; null unless the options ask for it. */
+  verifier: Verifier | null = null;
   /** The inode of eventfds, epolls, timerfds, signalfds, pidfds (anon_inodefs). */
   readonly anonInodes: AnonInodes;
   /** pid 1: takes in orphans and waits for them. Runs no guest code. */
   init!: Process;
 
+  /** System V semaphores and message queues. */
+  readonly semaphores = new SemTable();
+  readonly messages = new MessageTable();
   /** All tasks by tid, zombies that lead a process included. */
   readonly tasks = new Map<number, Task>();
   /** All processes by pid, zombies included. */

@@ -2,6 +2,7 @@
 // Owned by the Kernel; created by clone and boot, taken apart by exit.ts, reaped by wait (syscall/wait.ts).
 import type { Mm } from "../mm/mm.ts";
 import { CpuTimers } from "./cpu-clock.ts";
+import type { OpenFile } from "./fs/file.ts";
 import type { Kernel } from "./kernel.ts";
 import type { PosixTimers } from "./posix-timer.ts";
 import type { Rlimits } from "./rlimit.ts";
@@ -68,6 +69,11 @@ export class Usage {
   involuntarySwitches = 0;
   inBlocks = 0;
   outBlocks = 0;
+  // /proc/PID/io: bytes that read and write calls moved, and how many such calls there were.
+  readChars = 0;
+  writeChars = 0;
+  readCalls = 0;
+  writeCalls = 0;
   maxRss = 0;
 
   add(other: Usage): void {
@@ -79,6 +85,10 @@ export class Usage {
     this.involuntarySwitches += other.involuntarySwitches;
     this.inBlocks += other.inBlocks;
     this.outBlocks += other.outBlocks;
+    this.readChars += other.readChars;
+    this.writeChars += other.writeChars;
+    this.readCalls += other.readCalls;
+    this.writeCalls += other.writeCalls;
     this.maxRss = Math.max(this.maxRss, other.maxRss);
   }
 }
@@ -144,6 +154,9 @@ export class Process {
   /** ns on CLOCK_MONOTONIC. */
   readonly startTime: number;
   childSubreaper = false;
+  /** The program that exec loaded, held open (/proc/PID/exe), and its auxiliary vector (/proc/PID/auxv). */
+  exe: OpenFile | null = null;
+  auxv: Uint8Array = new Uint8Array(0);
   dumpable = 1;
   oomScoreAdj = 0;
   /** Has called exec since fork (setpgid by the parent then fails). */
@@ -200,6 +213,12 @@ export class Process {
   /** A group stop is in force and `task` has not parked for it yet. */
   stopPending(task: Task): boolean {
     return this.stopSignal !== 0 && task.state !== "T";
+  }
+  /** exec and fork: what the process runs from now on; takes a reference. Null: it has ended. */
+  setExecutable(file: OpenFile | null): void {
+    file?.get();
+    this.exe?.put();
+    this.exe = file;
   }
   /** Moves to another process group; empty groups vanish. */
   joinGroup(group: ProcessGroup): void {

@@ -1,5 +1,10 @@
 // Resource limits: numbers, defaults and the table that a process has. The calls are in syscall/limits.ts; the families ask `soft()`.
 
+import type { Mm } from "../mm/mm.ts";
+import { CAP_IPC_LOCK } from "./creds.ts";
+import type { Process } from "./process.ts";
+import type { Task } from "./task.ts";
+
 export const RLIMIT_CPU = 0;
 export const RLIMIT_FSIZE = 1;
 export const RLIMIT_DATA = 2;
@@ -61,4 +66,13 @@ export class Rlimits {
   clone(): Rlimits {
     return new Rlimits(this.#soft.slice(), this.#hard.slice());
   }
+}
+
+/** Tells an address space what its process's limits and the capabilities of `task` are: after exec, setrlimit and changes of credentials. */
+export function applyMemoryLimits(mm: Mm, process: Process, task: Task): void {
+  mm.limits.as = process.rlimit(RLIMIT_AS);
+  mm.limits.data = process.rlimit(RLIMIT_DATA);
+  mm.limits.stack = process.rlimit(RLIMIT_STACK);
+  mm.limits.memlock = process.rlimit(RLIMIT_MEMLOCK);
+  mm.capabilities.ipcLock = task.capable(CAP_IPC_LOCK);
 }

@@ -28,6 +28,8 @@ export interface Cpu {
   task: Task | null;
   /** What is left of the current task's slice. */
   slice: number;
+  /** The task is to leave this hart when its turn is over. */
+  evict: boolean;
   /** Time spent, in nanoseconds: in user mode, in user mode of tasks with a positive nice value, in the kernel (/proc/stat). */
   readonly time: { user: number; nice: number; system: number };
 }
@@ -59,6 +61,7 @@ export class Scheduler {
       index,
       task: null,
       slice: 0,
+      evict: false,
       time: { user: 0, nice: 0, system: 0 },
     }));
   }
@@ -87,6 +90,15 @@ export class Scheduler {
   /** The hart that `task` is on. */
   cpuOf(task: Task): Cpu | undefined {
     return this.cpus.find((cpu) => cpu.task === task);
+  }
+
+  /** It may run on other harts than before: if it is on one that it must leave, its turn ends. */
+  affinityChanged(task: Task): void {
+    const cpu = this.cpuOf(task);
+    if (cpu !== undefined && ((task.affinity >> BigInt(cpu.index)) & 1n) === 0n) {
+      if (task === this.current) this.resched = true;
+      cpu.evict = true;
+    }
   }
 
   /** Its address space has changed (exec). */
@@ -146,8 +158,8 @@ export class Scheduler {
     checkCpuTime(task.process);
     const used = budget - left;
     cpu.slice -= used;
-    if (cpu.task === task && (cpu.slice <= 0 || this.resched)) {
-      if (this.#queue.length === 0) {
+    if (cpu.task === task && (cpu.slice <= 0 || this.resched || cpu.evict)) {
+      if (this.#queue.length === 0 && !cpu.evict) {
         cpu.slice = sliceOf(task);
       } else {
         task.usage.involuntarySwitches++;
@@ -217,6 +229,8 @@ export class Scheduler {
     task.ownRegs.copyFrom(hart.registers);
     task.regs = task.ownRegs;
     task.hart = null;
-    this.cpus[hart.id].task = null;
+    const cpu = this.cpus[hart.id];
+    cpu.task = null;
+    cpu.evict = false;
   }
 }

@@ -8,6 +8,7 @@ import type { FileTable } from "./fs/file.ts";
 import type { FsContext } from "./fs-context.ts";
 import type { Kernel } from "./kernel.ts";
 import { type Process, Usage } from "./process.ts";
+import type { Rseq } from "./rseq.ts";
 import { type SigInfo, SIGKILL, type SigSet, SignalQueue, sigbit } from "./siginfo.ts";
 import { Args } from "./syscall/table.ts";
 import { type Wait, WaitQueue } from "./wait.ts";
@@ -66,10 +67,10 @@ export class Task {
   readonly pending = new SignalQueue();
   altStack: AltStack = { sp: 0, size: 0, flags: 0 };
 
-  /** Futex to clear and wake at exit (set_tid_address), robust list head and its length, rseq area; 0: none. */
+  /** Futex to clear and wake at exit (set_tid_address), robust list head, rseq area; 0 and null: none. */
   clearChildTid = 0;
   robustList = 0;
-  rseq: { address: number; length: number; signature: number } | null = null;
+  rseq: Rseq | null = null;
   /** Woken when a vfork child has called exec or exited; the child holds its parent's. */
   vforkDone: WaitQueue | null = null;
   /** Woken when this thread has exited (pidfd of threads, exec waiting for others). */
@@ -102,7 +103,8 @@ export class Task {
     tid: number;
     process: Process;
     regs: RegisterFile;
-    mm: Mm;
+    /** Null: it never runs guest code (pid 1). */
+    mm: Mm | null;
     files: FileTable;
     fs: FsContext;
     creds: Creds;

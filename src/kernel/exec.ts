@@ -1,0 +1,232 @@
+// exec: replaces what a process runs (fs/exec.c, fs/binfmt_elf.c). In order: find and check the program (exec-open.ts; errors go to the caller), end the
+// other threads, then — no way back — take the new address space, load (exec-load.ts, exec-stack.ts) and reset what exec resets.
+import { E2BIG, EAGAIN } from "../base/errno.ts";
+import type { Mm } from "../mm/mm.ts";
+import { setupStack } from "../mm/stack.ts";
+import type { Creds } from "./creds.ts";
+import { type Aslr, type Loaded, loadProgram, pickMmapBase, pickStackTop, randomizeBrk } from "./exec-load.ts";
+import { type ExecPath, type OpenedProgram, openProgram } from "./exec-open.ts";
+import { fillStack, stringBytes } from "./exec-stack.ts";
+import { groupExit, releaseMm } from "./exit.ts";
+import { S_ISGID, S_ISUID } from "./fs/abi.ts";
+import { MNT_NOSUID } from "./fs/inode.ts";
+import { ET_DYN } from "./elf.ts";
+import type { Process } from "./process.ts";
+import { RLIMIT_STACK, applyMemoryLimits } from "./rlimit.ts";
+import { SIGCHLD, SIGSEGV } from "./siginfo.ts";
+import type { Task } from "./task.ts";
+import type { SyscallResult } from "./syscall/table.ts";
+import { type Wait, wait } from "./wait.ts";
+
+/** _STK_LIM / 4 * 3 and ARG_MAX: between them, a quarter of the stack limit is what strings and pointers may take. */
+const MAX_STRINGS = 6 * 2 ** 20;
+const MIN_STRINGS = 131072;
+
+const ADDR_NO_RANDOMIZE = 0x0040000;
+/** What a set-user-ID program does not inherit (PER_CLEAR_ON_SETID). */
+const PER_CLEAR_ON_SETID = 0x0400000 | 0x0100000 | ADDR_NO_RANDOMIZE | 0x0200000;
+const SECURE_NOROOT = 1;
+const TASK_COMM_LEN = 16;
+
+const REG_SP = 2;
+
+export interface ExecRequest {
+  readonly at: ExecPath;
+  readonly argv: readonly string[];
+  readonly env: readonly string[];
+}
+
+/** bprm_stack_limits: 0 or -E2BIG. */
+function checkSizes(
+  task: Task,
+  strings: { filename: string; argv: readonly string[]; env: readonly string[] },
+): number {
+  const quarter = Math.floor(task.process.rlimit(RLIMIT_STACK) / 4);
+  const limit = Math.max(MIN_STRINGS, Math.min(MAX_STRINGS, quarter));
+  const pointers = (Math.max(strings.argv.length, 1) + strings.env.length) * 8;
+  return limit <= pointers || stringBytes(strings) - 8 > limit - pointers ? -E2BIG : 0;
+}
+
+/** execve(2). On success the registers are the new program's. */
+export function execve(task: Task, request: ExecRequest): SyscallResult {
+  const opened = openProgram(task, request.at, request.argv);
+  if (typeof opened === "number") return opened;
+  const strings = { filename: opened.filename, argv: opened.argv, env: request.env };
+  const mm = checkSizes(task, strings) === 0 ? task.kernel.memory.newMm() : -E2BIG;
+  if (typeof mm === "number") {
+    opened.release();
+    return mm;
+  }
+  const program: Program = { opened, env: request.env, mm };
+  return task.process.threads.size > 1 ? execThreaded(task, program) : commit(task, program);
+}
+
+/** Everything that the point of no return needs. */
+interface Program {
+  readonly opened: OpenedProgram;
+  readonly env: readonly string[];
+  readonly mm: Mm;
+}
+
+/** de_thread: the other threads end first; then the one that called exec is the leader. */
+function* execThreaded(task: Task, program: Program): Generator<Wait, number> {
+  const { process, kernel } = task;
+  process.execTask = task;
+  for (const thread of process.threads.values()) if (thread !== task) kernel.signals.interrupt(thread);
+  while (process.threads.size > 1 && !process.exiting) {
+    yield* wait(task, kernel.signals.threadGone, { uninterruptible: true });
+  }
+  process.execTask = null;
+  if (process.exiting) {
+    program.opened.release();
+    program.mm.put();
+    return -EAGAIN;
+  }
+  if (!task.isLeader) takeLeadership(task, process);
+  return commit(task, program);
+}
+
+function takeLeadership(task: Task, process: Process): void {
+  const { tasks } = task.kernel;
+  process.leader.state = "X";
+  tasks.delete(task.tid);
+  process.threads.delete(task.tid);
+  task.tid = process.pid;
+  tasks.set(task.tid, task);
+  process.threads.set(task.tid, task);
+  process.leader = task;
+}
+
+/** begin_new_exec and what follows. The result only matters to strace: the registers are new. */
+function commit(task: Task, program: Program): number {
+  const { process, kernel } = task;
+  const { opened, mm } = program;
+  if (task.files.users > 1) {
+    const own = task.files.fork();
+    task.files.release();
+    task.setFiles(own);
+  }
+  const { creds, secure } = credsFor(task, opened);
+  if (secure) {
+    task.personality &= ~PER_CLEAR_ON_SETID;
+    task.parentDeathSignal = 0;
+  }
+  const privileged = creds.euid !== task.creds.euid || creds.egid !== task.creds.egid;
+  task.creds = creds;
+  task.keepCaps = false;
+  releaseMm(task);
+  task.setMm(mm);
+  kernel.scheduler.mmChanged(task);
+  resetTask(task, opened);
+  process.dumpable = secure || privileged ? 0 : 1;
+
+  const error = loadInto(task, mm, program, { secure });
+  opened.release();
+  task.callNr = -1;
+  if (error === 0) return 0;
+  groupExit(process, SIGSEGV);
+  return error;
+}
+
+/** What exec resets in the task and its process. */
+function resetTask(task: Task, opened: OpenedProgram): void {
+  const { process } = task;
+  process.posixTimers?.deleteAll();
+  process.posixTimers = null;
+  process.handlers = process.handlers.clone();
+  process.handlers.resetForExec();
+  task.altStack = { sp: 0, size: 0, flags: 0 };
+  task.rseq = null;
+  task.robustList = 0;
+  task.clearChildTid = 0;
+  task.restart = null;
+  task.comm = commOf(opened.filename);
+  task.files.closeOnExec();
+  process.setExecutable(opened.file);
+  process.exitSignal = SIGCHLD;
+  process.didExec = true;
+  task.hart?.clearReservation();
+}
+
+/** __set_task_comm: the last name of the path, 15 bytes. */
+export const commOf = (filename: string): string =>
+  filename.slice(filename.lastIndexOf("/") + 1).slice(0, TASK_COMM_LEN - 1);
+
+/** Maps the program into `mm`, fills the stack and points the registers at it. 0 or -errno. */
+export function loadInto(
+  task: Task,
+  mm: Mm,
+  program: { opened: OpenedProgram; env: readonly string[] },
+  options: { secure: boolean },
+): number {
+  const { kernel, process, regs } = task;
+  const { opened } = program;
+  const aslr: Aslr = (task.personality & ADDR_NO_RANDOMIZE) !== 0 ? null : kernel.random;
+  applyMemoryLimits(mm, process, task);
+  pickMmapBase(mm, process.rlimit(RLIMIT_STACK), aslr);
+  const strings = { filename: opened.filename, argv: opened.argv, env: program.env };
+  const top = pickStackTop(aslr);
+  const stack = setupStack(mm, top, stringBytes(strings), { executable: opened.program.image.executableStack });
+  if (stack !== 0) return stack;
+  const loaded = loadProgram(mm, opened.program, opened.interpreter, aslr);
+  if (typeof loaded === "number") return loaded;
+  const vdso = kernel.vdso.map(mm);
+  if (vdso !== 0) return vdso;
+  const sp = startStack(task, mm, top, { strings, loaded, aslr, secure: options.secure });
+  if (sp < 0) return sp;
+  if (aslr !== null) {
+    const pie = opened.program.image.type === ET_DYN && opened.interpreter === null;
+    randomizeBrk(mm, { pie, random: aslr });
+  }
+  // start_thread: everything is zero but these.
+  regs.bytes.fill(0);
+  regs.pc = loaded.pc;
+  regs.setNumber(REG_SP, sp);
+  task.usage.minorFaults += mm.minorFaults;
+  return 0;
+}
+
+function startStack(
+  task: Task,
+  mm: Mm,
+  top: number,
+  values: {
+    strings: { filename: string; argv: readonly string[]; env: readonly string[] };
+    loaded: Loaded;
+    aslr: Aslr;
+    secure: boolean;
+  },
+): number {
+  const random = new Uint8Array(16);
+  task.kernel.random.fill(random);
+  const { strings, loaded, aslr, secure } = values;
+  const filled = fillStack(mm, top, strings, { loaded, creds: task.creds, secure, random, align: aslr });
+  if (typeof filled === "number") return filled;
+  task.process.auxv = filled.auxv;
+  return filled.sp;
+}
+
+/** The credentials of the new program: set-ID bits and what root gets (bprm_fill_uid, cap_bprm_creds_from_file). */
+function credsFor(task: Task, opened: OpenedProgram): { creds: Creds; secure: boolean } {
+  const old = task.creds;
+  const creds = old.clone();
+  const { inode, path } = opened.file;
+  const mayGain = !task.noNewPrivs && inode !== null && ((path?.mount.flags ?? 0) & MNT_NOSUID) === 0;
+  if (mayGain && (inode.mode & S_ISUID) !== 0) creds.euid = inode.uid;
+  if (mayGain && (inode.mode & (S_ISGID | 0o010)) === (S_ISGID | 0o010)) creds.egid = inode.gid;
+  const setId = creds.euid !== old.euid || creds.egid !== old.egid;
+
+  let effective = false;
+  creds.permitted = 0n;
+  if ((creds.securebits & SECURE_NOROOT) === 0 && (creds.euid === 0 || creds.uid === 0)) {
+    creds.permitted = creds.bounding | creds.inheritable;
+    effective = creds.euid === 0;
+  }
+  if (setId) creds.ambient = 0n;
+  creds.permitted |= creds.ambient;
+  creds.effective = effective ? creds.permitted : creds.ambient;
+  creds.suid = creds.fsuid = creds.euid;
+  creds.sgid = creds.fsgid = creds.egid;
+  const gained = creds.uid !== 0 && effective;
+  return { creds, secure: setId || gained };
+}
