@@ -73,6 +73,8 @@ class ProcRoot extends StaticDir {
     file("filesystems", system.filesystemsText);
     const ipc = new StaticDir(fs);
     ipc.add("shm", new TextInode(fs, 0o444, { read: () => kernel.shm.text() }));
+    ipc.add("sem", new TextInode(fs, 0o444, { read: () => kernel.semaphores.text() }));
+    ipc.add("msg", new TextInode(fs, 0o444, { read: () => kernel.messages.text() }));
     this.add("sysvipc", ipc);
   }
 

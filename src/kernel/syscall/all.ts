@@ -16,9 +16,11 @@ import { mshareCalls } from "./mshare.ts";
 import { syscallName } from "./names.ts";
 import { pidfdCalls } from "./pidfd.ts";
 import { pollCalls } from "./poll.ts";
-import { processCalls } from "./process.ts";
 import { messageCalls } from "./msg.ts";
+import { processCalls } from "./process.ts";
 import { schedCalls } from "./sched.ts";
+import { semCalls } from "./sem.ts";
+import { shmCalls } from "./shm.ts";
 import { signalCalls } from "./signal.ts";
 import type { Handler, SyscallEntry } from "./table.ts";
 import { timeCalls } from "./time.ts";
@@ -41,6 +43,9 @@ export const ALL_CALLS: readonly SyscallEntry[] = [
   ...futexCalls,
   ...pollCalls,
   ...pidfdCalls,
+  ...shmCalls,
+  ...semCalls,
+  ...messageCalls,
 ];
 
 export class SyscallTable {
