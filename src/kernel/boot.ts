@@ -78,7 +78,7 @@ export function boot(options: BootOptions): Kernel {
       timers: new TimerQueue(),
       random,
       futexes: new FutexTable(),
-      shm: new ShmTable(memory),
+      shm: new ShmTable(),
       vdso: new Vdso(memory),
     },
     options.kernel,

@@ -211,6 +211,8 @@ export class Scheduler {
     cpu.slice = sliceOf(task);
     task.hart = cpu.hart;
     task.lastHart = cpu.index;
+    // It was off its hart: a restartable sequence ends, and the CPU number may be another.
+    if (task.rseq !== null) task.work = true;
     cpu.hart.registers.copyFrom(task.ownRegs);
     task.regs = cpu.hart.registers;
     cpu.hart.clearReservation();

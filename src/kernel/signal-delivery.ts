@@ -13,6 +13,7 @@ import {
   SI_KERNEL,
   STOP_SIGNALS,
 } from "./siginfo.ts";
+import { rseqResume } from "./rseq.ts";
 import { type SigInfo, type SigSet, nextSignal, sigbit } from "./siginfo.ts";
 import { SA_NODEFER, SA_RESETHAND, SA_RESTART, SIG_DFL, SIG_IGN } from "./signal-handlers.ts";
 import { popFrame, pushFrame } from "./sigframe.ts";
@@ -65,6 +66,10 @@ export function returnToUser(task: Task): boolean {
     groupExit(process, signo);
   }
   finishCall(task);
+  if (task.rseq !== null && !rseqResume(task)) {
+    task.kernel.signals.force(task, { signo: SIGSEGV, code: SI_KERNEL, addr: 0 });
+    return returnToUser(task);
+  }
   if (task.savedSigmask !== null) {
     task.sigmask = task.savedSigmask;
     task.savedSigmask = null;
@@ -141,6 +146,11 @@ function runHandler(task: Task, info: SigInfo): void {
     else task.regs.setNumber(REG_A0, -EINTR);
   }
   task.callNr = -1;
+  // A handler ends a restartable sequence: its frame must show the abort handler (rseq_signal_deliver).
+  if (task.rseq !== null && !rseqResume(task)) {
+    task.kernel.signals.force(task, { signo: SIGSEGV, code: SI_KERNEL, addr: 0 });
+    return;
+  }
   const oldMask = task.savedSigmask ?? task.sigmask;
   if (pushFrame(task, info, action, oldMask) !== 0) {
     // The handler cannot run: SIGSEGV, and without a second chance if that was the signal (force_sigsegv).

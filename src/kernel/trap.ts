@@ -27,7 +27,7 @@ const REG_A7 = 17;
  * budget; the task may have left the hart.
  */
 export function runTask(task: Task, hart: Hart, budget: number): number {
-  const { scheduler } = task.kernel;
+  const { scheduler, verifier } = task.kernel;
   let left = budget;
   try {
     if (task.call !== null && !resumeCall(task)) return left;
@@ -41,9 +41,12 @@ export function runTask(task: Task, hart: Hart, budget: number): number {
       left -= SYSCALL_CHARGE;
       scheduler.charged += SYSCALL_CHARGE;
       if (trap.cause === TRAP_ECALL) {
-        if (!systemCall(task)) return left;
+        const stays = systemCall(task);
+        if (verifier !== null) verifier.tick();
+        if (!stays) return left;
       } else if (trap.cause === TRAP_PAGE_FAULT) {
         pageFault(task, trap);
+        if (verifier !== null) verifier.tick();
       } else {
         exception(task, trap);
       }
@@ -64,8 +67,12 @@ function systemCall(task: Task): boolean {
   task.callA0Hi = regs.hi(REG_A0);
   const { strace, syscalls } = task.kernel;
   if (strace !== null) strace.enter(task, nr);
+  const { mm } = task;
+  const faults = mm.minorFaults;
   const handler = nr < syscalls.handlers.length ? syscalls.handlers[nr] : undefined;
   const result = handler === undefined ? syscalls.unknown(task, nr) : handler(task, task.args);
+  // Pages that the kernel touched for the caller count as if it had touched them itself.
+  if (mm.minorFaults !== faults) task.usage.minorFaults += mm.minorFaults - faults;
   if (typeof result === "number") {
     endCall(task, result);
     return task.hart !== null;
@@ -76,7 +83,10 @@ function systemCall(task: Task): boolean {
 
 /** Runs a waiting call on: true if it has ended (and the task is still there), false if it waits (again). */
 function resumeCall(task: Task): boolean {
+  const { mm } = task;
+  const faults = mm.minorFaults;
   const { value, done } = task.call!.next();
+  task.usage.minorFaults += mm.minorFaults - faults;
   if (!done) {
     task.waiting = value;
     if (value.reason === undefined) {
