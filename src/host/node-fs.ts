@@ -19,6 +19,7 @@ import {
   realpathSync,
   renameSync,
   rmdirSync,
+  statSync,
   statfsSync,
   symlinkSync,
   unlinkSync,
@@ -129,6 +130,8 @@ export class NodeFs implements HostFs {
   }
 
   lstat(path: string): HostStat | number {
+    // The directory itself is reached through a link of /proc, which must be followed.
+    if (path === "") return this.#inside(path, (at) => statOf(statSync(at, { bigint: true })));
     return this.#at(path, (at) => statOf(lstatSync(at, { bigint: true })));
   }
   readdir(path: string): { name: string; kind: HostStat["kind"]; ino: number }[] | number {
