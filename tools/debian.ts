@@ -110,12 +110,17 @@ export class Debian {
     mkdirSync(this.#cache, { recursive: true });
   }
 
-  /** The directory that the package is unpacked in; fetched if no version of it is there yet. */
-  async package(name: string): Promise<string> {
-    const kept = readdirSync(this.#cache).find(
+  /** The directory that some version of the package is unpacked in; undefined: none. */
+  kept(name: string): string | undefined {
+    const found = readdirSync(this.#cache).find(
       (entry) => entry.replace(/-[0-9a-f]{16}$/, "") === name && entry !== name,
     );
-    if (kept !== undefined) return join(this.#cache, kept);
+    return found === undefined ? undefined : join(this.#cache, found);
+  }
+  /** The directory that the package is unpacked in; fetched if no version of it is there yet. */
+  async package(name: string): Promise<string> {
+    const kept = this.kept(name);
+    if (kept !== undefined) return kept;
     const entry = (await this.#entries()).get(name);
     if (entry === undefined) throw new DebianError(`there is no package ${name} in ${this.#suite} for ${ARCHITECTURE}`);
     const directory = join(this.#cache, `${name}-${entry.sha256.slice(0, 16)}`);
@@ -275,6 +280,20 @@ function dataMember(ar: Uint8Array): { name: string; bytes: Uint8Array } {
     at += 60 + size + (size % 2);
   }
   throw new DebianError("a .deb without data.tar");
+}
+
+/**
+ * For tests: where a package is unpacked; undefined if it is not here and may not be fetched (only CI does that), or cannot be. A test that gets
+ * undefined is skipped: `const busybox = await packageForTests("busybox-static");`
+ */
+export async function packageForTests(name: string): Promise<string | undefined> {
+  try {
+    const debian = new Debian();
+    return debian.kept(name) ?? (process.env.CI ? await debian.package(name) : undefined);
+  } catch (error) {
+    if (process.env.CI) console.error(`debian: ${(error as Error).message}`);
+    return undefined;
+  }
 }
 
 async function main(): Promise<void> {
