@@ -77,7 +77,7 @@ export class CodeCache {
     this.frames[page] = 0;
     this.ram.hasCode[pfn] = 0;
     const start = this.address(page);
-    this.ram.u8.fill(0, start, start + PAGE_RECORDS_BYTES);
+    this.ram.u8.fill(0, start, start + CODE_PAGE_BYTES);
     this.tlb.dropCode(page);
     this.free.push(page);
     this.onDrop(pfn);

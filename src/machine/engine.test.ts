@@ -15,7 +15,7 @@ import {
 
 const [RA, T0, A0, A1, A2, A3] = [1, 5, 10, 11, 12, 13];
 const EBREAK = encode("ebreak");
-const ENGINES: Engine[] = ["interpreter"];
+const ENGINES: Engine[] = ["interpreter", "jit"];
 
 describe.each(ENGINES)("%s", (engine) => {
   let machine: TestMachine;

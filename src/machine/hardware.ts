@@ -6,7 +6,16 @@ import { CodeCache } from "./code-cache.ts";
 import { Hart, type HartContext } from "./hart.ts";
 import { createInterpreter } from "./interpreter.ts";
 import { decode } from "./isa/table.ts";
-import { CODE_PAGE_BYTES, HART_BYTES, HART_PC, PAGE_RECORDS_BYTES, RECORD_BYTES, layOut } from "./layout.ts";
+import { Jit } from "./jit/jit.ts";
+import {
+  CODE_PAGE_BYTES,
+  HART_BYTES,
+  HART_COMPILED,
+  HART_PC,
+  PAGE_RECORDS_BYTES,
+  RECORD_BYTES,
+  layOut,
+} from "./layout.ts";
 import { Mmu } from "./mmu.ts";
 import { Ram } from "./ram.ts";
 import { encodeRecord, writePageEnd } from "./record.ts";
@@ -21,6 +30,8 @@ export interface HardwareOptions {
   /** 1 to MAX_HARTS. */
   harts: number;
   engine?: Engine;
+  /** Called around each compilation of the JIT, which happens within `compile`: a host may choose V8's compiler meanwhile. */
+  aroundCompile?: (compile: () => void) => void;
 }
 
 /** Counters of the machine since it was created. */
@@ -101,18 +112,21 @@ export function createHardware(options: HardwareOptions): Hardware {
     instret: (hart, left) => hartAt(hart).instretWith(left),
     time: () => hardware.readTime(),
   });
-  const run = createInterpreter(memory, layout, {
+  const jit =
+    options.engine === "jit" ? new Jit({ memory, layout, ram, code, aroundCompile: options.aroundCompile }) : undefined;
+  const imports = {
     load: mmu.load,
     store: mmu.store,
     atomic: mmu.atomic,
-    fetch: (hart) => {
+    fetch: (hart: number) => {
       const frame = fetchFrame(hart, 0);
       return frame === 0 ? 0 : code.address(code.pageFor(asPfn(frame)));
     },
-    fill: (record) => (code.fill(record) ? 1 : 0),
+    fill: (record: number) => (code.fill(record) ? 1 : 0),
     crossing,
-    slow: (hart, record) => slowPath.run(hart, record),
-  });
+    slow: (hart: number, record: number) => slowPath.run(hart, record),
+  };
+  const run = createInterpreter(memory, layout, imports, jit?.imports());
   const context: HartContext = { buffer: memory.buffer, tlb, run, instructionAt, last: undefined };
   for (let id = 0; id < hartCount; id++) harts.push(new Hart(id, layout.harts + id * HART_BYTES, context));
 
@@ -123,12 +137,21 @@ export function createHardware(options: HardwareOptions): Hardware {
     harts,
     stats: {
       get interpreted() {
-        return instructions();
+        return instructions() - this.compiled;
       },
-      compiled: 0,
-      regions: 0,
-      codeBytes: 0,
-      compileMs: 0,
+      get compiled() {
+        const of = (id: number): number => Number(ram.u64[(layout.harts + id * HART_BYTES + HART_COMPILED) / 8]);
+        return harts.reduce((sum, _hart, id) => sum + of(id), 0);
+      },
+      get regions() {
+        return jit?.stats.compiledRegions ?? 0;
+      },
+      get codeBytes() {
+        return jit?.stats.codeBytes ?? 0;
+      },
+      get compileMs() {
+        return jit?.stats.compileMs ?? 0;
+      },
       get tlbMisses() {
         return mmu.stats.tlbMisses;
       },

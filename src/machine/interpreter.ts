@@ -1,7 +1,8 @@
 // The interpreter: one WebAssembly function generated from the instruction table. A loop dispatches decoded records (record.ts) with one
 // br_table; registers stay in memory. Owns no state: everything is in the hart struct. Used by hardware.ts.
 //
-//   $fetch: look up `target` in the execute TLB (or miss) -> records of its page
+//   $fetch: a compiled region if one was found -> target
+//     look up `target` in the execute TLB (or miss) -> records of its page; a compiled region there? -> $fetch
 //     $next: budget; word = record; br_table by operation -> its body; record += advance
 //
 // pc is not kept: it is the page's address plus the record's place in the page, and computed where it is needed.
@@ -17,19 +18,24 @@ import {
 } from "../wasm/assembler.ts";
 import type { Emitter, LoadTarget } from "./isa/emitter.ts";
 import { INSTRUCTIONS } from "./isa/table.ts";
+import { EXIT_BAD_ENTRY } from "./jit/emit.ts";
 import {
   CODE_PAGE_BYTES,
   HART_ACCESS,
   HART_BUDGET,
+  HART_COMPILED,
   HART_FCSR,
   HART_PC,
   HART_RESERVED,
   HART_RESERVED_VALUE,
   HART_SCRATCH,
+  HART_SINK,
   HART_TLB,
   HART_VA,
   type Layout,
+  PAGE_ENTRIES,
   PAGE_RECORDS_BYTES,
+  PAGE_TARGETS,
   RECORD_IMM,
   RECORD_RD,
   RECORD_RS1,
@@ -67,17 +73,40 @@ export interface EngineImports {
   slow(hart: number, record: number): number;
 }
 
+/** What the JIT adds: compiled regions in a table, and being told of places that control often jumps to. */
+export interface RegionImports {
+  /** The regions, by number: functions (hart, budget, pc) -> budget left | kind of exit << 32. */
+  readonly regions: WebAssembly.Table;
+  /** Control has jumped HOT times to HART_PC, whose counter is at offset `entry`. */
+  hot(hart: number, entry: number): void;
+  /** The region at HART_PC, whose number is at offset `entry`, did not fit the hart. */
+  badEntry(hart: number, entry: number): void;
+}
+
+/** Jumps to a place before it is compiled. */
+export const HOT = 400;
+
 /** Runs a hart from HART_PC for at most `budget` (>= 0) instructions; a trap cause. */
 export type EngineRun = (hart: number, budget: number) => number;
+
+/** Of compiled regions: (hart, budget, pc) -> budget left | kind of exit << 32. */
+export const REGION_SIGNATURE: Signature = { parameters: [I32, I32, I64], results: [I64] };
 
 const HART = 0;
 const BUDGET = 1;
 const NAN_BOX = 0xffffffff00000000n;
 const CANONICAL_NAN_32 = 0x7fc00000;
 
+interface RegionIndices {
+  readonly type: number;
+  readonly hot: number;
+  readonly badEntry: number;
+}
+
 class InterpreterEmitter implements Emitter {
   readonly code: Code;
   private readonly imports: Record<keyof EngineImports, number>;
+  private readonly regions: RegionIndices | undefined;
   private readonly layout: Layout;
   private readonly temps = new Map<string, number>();
   private readonly tlb: number;
@@ -95,9 +124,15 @@ class InterpreterEmitter implements Emitter {
   private faultLabel!: Label;
   private exitLabel!: Label;
 
-  constructor(code: Code, imports: Record<keyof EngineImports, number>, layout: Layout) {
+  constructor(
+    code: Code,
+    imports: Record<keyof EngineImports, number>,
+    layout: Layout,
+    regions: RegionIndices | undefined,
+  ) {
     this.code = code;
     this.imports = imports;
+    this.regions = regions;
     this.layout = layout;
     this.tlb = code.local(I32);
     this.record = code.local(I32);
@@ -378,13 +413,73 @@ class InterpreterEmitter implements Emitter {
     this.setX(() => c.get(failed).op(op.i64ExtendI32U));
   }
 
-  /** Goes to pc + imm: within the page by moving the record, else by looking it up. */
-  private jumpRelative(): void {
+  /** The number of the region to enter next (0: none), where it was found, and whether the next fetch must not look for one. */
+  private readonly region = (): number => this.temp(I32, 20);
+  private readonly entryAt = (): number => this.temp(I32, 21);
+  private readonly noRegion = (): number => this.temp(I32, 22);
+
+  /** With `entryAt` set: goes into the region there if there is one, else counts. HART_PC may change. */
+  private enterOrCount(pushPc: () => void): void {
+    const c = this.code;
+    const regions = this.regions!;
+    const n = this.temp(I32, 23);
+    c.get(this.entryAt()).memory(op.i32Load).tee(n).i32(0).op(op.i32LtS).if();
+    pushPc();
+    c.set(this.target).get(n).set(this.region()).br(this.fetchLabel).end();
+    c.get(this.entryAt()).get(n).i32(1).op(op.i32Add).tee(n).memory(op.i32Store);
+    c.get(n).i32(HOT).op(op.i32Eq).if();
+    c.get(HART);
+    pushPc();
+    c.memory(op.i64Store, HART_PC).get(HART).get(this.entryAt()).call(regions.hot).end();
+  }
+
+  /** Runs the region found, if any; then `target` is where it left. */
+  private runRegion(): void {
+    const c = this.code;
+    const result = this.temp(I64, 20);
+    const kind = this.temp(I32, 24);
+    c.get(this.region()).if();
+    c.get(HART).get(HART).memory(op.i64Load, HART_COMPILED).get(BUDGET).op(op.i64ExtendI32U);
+    c.get(HART)
+      .get(BUDGET)
+      .get(this.target)
+      .get(this.region())
+      .i32(0x7fffffff)
+      .op(op.i32And)
+      .callIndirect(this.regions!.type);
+    c.tee(result).op(op.i32WrapI64).tee(BUDGET).op(op.i64ExtendI32U, op.i64Sub, op.i64Add);
+    c.memory(op.i64Store, HART_COMPILED);
+    c.get(result).i64(32).op(op.i64ShrU, op.i32WrapI64).tee(kind).i32(EXIT_BAD_ENTRY).op(op.i32Eq).if();
+    c.get(HART).get(this.target).memory(op.i64Store, HART_PC).get(HART).get(this.entryAt());
+    c.call(this.regions!.badEntry).else();
+    c.get(HART).memory(op.i64Load, HART_PC).set(this.target).end();
+    c.get(kind).i32(1).op(op.i32Sub).i32(2).op(op.i32LtU).set(this.noRegion());
+    c.i32(0).set(this.region()).end();
+  }
+
+  /**
+   * Goes to pc + imm: within the page by moving the record, else by looking it up. Calls and jumps back may lead into compiled code.
+   */
+  private jumpRelative(isCall: boolean): void {
     const c = this.code;
     const to = this.host;
     c.get(this.record);
     this.immW();
     c.i32(3).op(op.i32Shl, op.i32Add).tee(to).get(this.base).op(op.i32Sub).i32(PAGE_RECORDS_BYTES).op(op.i32LtU).if();
+    if (this.regions) {
+      this.immW();
+      c.i32(0).op(op.i32LtS);
+      if (isCall) c.get(this.record).memory(op.i32Load16U, RECORD_RD).i32(HART_SINK).op(op.i32Ne, op.i32Or);
+      c.if();
+      c.get(this.base).get(to).get(this.base).op(op.i32Sub).i32(2).op(op.i32ShrU, op.i32Add).i32(PAGE_ENTRIES);
+      c.op(op.i32Add).set(this.entryAt());
+      this.enterOrCount(() => {
+        this.pc();
+        this.imm();
+        c.op(op.i64Add);
+      });
+      c.end();
+    }
     c.get(to).set(this.record).br(this.nextLabel).end();
     this.pc();
     this.imm();
@@ -394,13 +489,13 @@ class InterpreterEmitter implements Emitter {
   branch(condition: () => void): void {
     condition();
     this.code.if();
-    this.jumpRelative();
+    this.jumpRelative(false);
     this.code.end();
   }
 
   jal(): void {
     this.setX(() => this.link());
-    this.jumpRelative();
+    this.jumpRelative(true);
   }
 
   jalr(): void {
@@ -409,6 +504,12 @@ class InterpreterEmitter implements Emitter {
     this.imm();
     c.op(op.i64Add).i64(-2).op(op.i64And).set(this.target);
     this.setX(() => this.link());
+    if (this.regions) {
+      c.get(this.base).get(this.record).get(this.base).op(op.i32Sub).i32(2).op(op.i32ShrU, op.i32Add);
+      c.get(this.target);
+      this.pc();
+      c.op(op.i64Sub, op.i32WrapI64).memory(op.i32Store, PAGE_TARGETS);
+    }
     c.br(this.fetchLabel);
   }
 
@@ -428,6 +529,7 @@ class InterpreterEmitter implements Emitter {
     this.exitLabel = all;
     this.faultLabel = c.block();
     this.fetchLabel = c.loop();
+    if (this.regions) this.runRegion();
     this.fetch();
     this.nextLabel = c.loop();
     c.get(BUDGET).op(op.i32Eqz).if();
@@ -467,6 +569,13 @@ class InterpreterEmitter implements Emitter {
     c.get(this.target).i64(-4096).op(op.i64And).set(this.pageVa);
     c.get(this.target).op(op.i32WrapI64).i32(0xffe).op(op.i32And).i32(3).op(op.i32Shl);
     c.get(this.base).op(op.i32Add).set(this.record);
+    if (!this.regions) return;
+    c.get(this.noRegion()).op(op.i32Eqz).if();
+    c.get(this.base).get(this.target).op(op.i32WrapI64).i32(0xffe).op(op.i32And).i32(1).op(op.i32Shl, op.i32Add);
+    c.i32(PAGE_ENTRIES).op(op.i32Add).set(this.entryAt());
+    this.enterOrCount(() => c.get(this.target));
+    c.end();
+    c.i32(0).set(this.noRegion());
   }
 
   private dispatch(): void {
@@ -525,11 +634,17 @@ class InterpreterEmitter implements Emitter {
   }
 }
 
-/** Generates, compiles and instantiates the interpreter. */
-export function createInterpreter(memory: WebAssembly.Memory, layout: Layout, imports: EngineImports): EngineRun {
+/** Generates, compiles and instantiates the interpreter; with `regions`, it also runs compiled code. */
+export function createInterpreter(
+  memory: WebAssembly.Memory,
+  layout: Layout,
+  imports: EngineImports,
+  regions?: RegionImports,
+): EngineRun {
   const builder = new ModuleBuilder(layout.pages);
   const one: Signature = { parameters: [I32], results: [I32] };
   const two: Signature = { parameters: [I32, I32], results: [I32] };
+  const told: Signature = { parameters: [I32, I32], results: [] };
   const indices = {
     load: builder.importFunction("load", two),
     store: builder.importFunction("store", two),
@@ -539,8 +654,14 @@ export function createInterpreter(memory: WebAssembly.Memory, layout: Layout, im
     crossing: builder.importFunction("crossing", one),
     slow: builder.importFunction("slow", two),
   };
-  builder.function(two, "run", (code) => new InterpreterEmitter(code, indices, layout).emit());
+  const regionIndices = regions && {
+    hot: builder.importFunction("hot", told),
+    badEntry: builder.importFunction("badEntry", told),
+    type: builder.type(REGION_SIGNATURE),
+  };
+  if (regions) builder.importTable("regions");
+  builder.function(two, "run", (code) => new InterpreterEmitter(code, indices, layout, regionIndices).emit());
   const module = new WebAssembly.Module(builder.finish());
-  const instance = new WebAssembly.Instance(module, { e: { memory, ...imports } });
+  const instance = new WebAssembly.Instance(module, { e: { memory, ...imports, ...regions } });
   return instance.exports.run as EngineRun;
 }

@@ -30,6 +30,8 @@ export const HART_RESERVED = 556;
 export const HART_RESERVED_VALUE = 560;
 /** 16 bytes: data of accesses that cross a page. */
 export const HART_SCRATCH = 568;
+/** u64: instructions that compiled regions have retired. */
+export const HART_COMPILED = 584;
 export const HART_BYTES = 1024;
 
 /** Decoded instruction: 16 bytes for each halfword of the page. */
@@ -46,8 +48,14 @@ export const RECORD_RS3 = 12;
 export const RECORD_RM = 14;
 export const RECORD_INDEX = 15;
 export const PAGE_RECORDS_BYTES = (PAGE_SIZE / 2) * RECORD_BYTES;
-/** A page's records, and two that lead on to the next page. */
-export const CODE_PAGE_BYTES = PAGE_RECORDS_BYTES + 2 * RECORD_BYTES;
+/**
+ * A page's records, and two that lead on to the next page; then for each halfword a u32: how often control jumped there, or, with
+ * REGION set, the number of the compiled region that starts there; then an i32: how far the jalr there went the last time.
+ */
+export const PAGE_ENTRIES = PAGE_RECORDS_BYTES + 2 * RECORD_BYTES;
+export const PAGE_TARGETS = PAGE_ENTRIES + PAGE_SIZE * 2;
+export const CODE_PAGE_BYTES = PAGE_TARGETS + PAGE_SIZE * 2;
+export const REGION = 0x80000000;
 
 /** TLB: direct-mapped, entries of 8 bytes, one array for each kind of access; then, u32 each, the table an entry came from. */
 export const TLB_ENTRIES = 1024;

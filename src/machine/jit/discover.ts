@@ -1,0 +1,231 @@
+// Finds the blocks of a region: what is reachable from a hot address by branches, jumps, calls and returns, within a limit. Reads guest
+// code through `CodeSource`; generates nothing.
+//
+// Calls are followed into their bodies: a block is known by its pc and its context, the return addresses of the calls that led to it.
+// A `ret` in a context goes back to the return address, under the guard that ra holds it.
+import type { Decoded } from "../isa/instruction.ts";
+
+export interface CodeSource {
+  /** The instruction at a virtual address, or undefined if its page is not known to be executable now or it is not legal. */
+  decode(pc: number): Decoded | undefined;
+  /** Where the indirect jump at a virtual address went the last time it was interpreted, or undefined. */
+  lastTarget(pc: number): number | undefined;
+}
+
+export interface Context {
+  readonly id: number;
+  readonly returnTo: number;
+  readonly parent: Context | undefined;
+  readonly depth: number;
+}
+
+/** Where control goes: a block of the region, or out of it to a pc. */
+export interface Edge {
+  readonly block: Block | undefined;
+  readonly pc: number;
+}
+
+export interface Line {
+  readonly pc: number;
+  readonly d: Decoded;
+}
+
+export type Ending =
+  /** Goes on to `next`. */
+  | { kind: "jump"; next: Edge }
+  /** The last line is a conditional branch. */
+  | { kind: "branch"; taken: Edge; next: Edge }
+  /** The last line is a jalr: to `expected` if it goes there (undefined: nothing known), else out. */
+  | { kind: "indirect"; expected: Edge | undefined }
+  /** The interpreter must do what is at `pc`. */
+  | { kind: "interpret"; pc: number };
+
+export interface Block {
+  readonly pc: number;
+  readonly context: Context | undefined;
+  lines: Line[];
+  ending: Ending;
+}
+
+export interface Limits {
+  /** Instructions of a region, and of a block. */
+  readonly instructions: number;
+  readonly blockLength: number;
+  /** Calls inside calls that are followed. */
+  readonly depth: number;
+}
+
+const RA = 1;
+const T0 = 5;
+const DYNAMIC = 7;
+const RNE = 0;
+const RTZ = 1;
+/** Done by the interpreter: traps, CSRs, and what always takes the slow path. */
+const INTERPRETED = /^(ecall|ebreak|csrr.*|fclass\..)$/;
+
+/** False for instructions that a region leaves to the interpreter. */
+export function isCompilable(d: Decoded): boolean {
+  const { name, tokens } = d.instruction;
+  if (INTERPRETED.test(name)) return false;
+  if (!tokens.includes("rm")) return true;
+  return d.rm === RNE || d.rm === DYNAMIC || (d.rm === RTZ && tokens.includes("rd"));
+}
+
+const isLink = (register: number): boolean => register === RA || register === T0;
+
+class Discovery {
+  private readonly source: CodeSource;
+  private readonly limits: Limits;
+  private readonly lines = new Map<string, Line>();
+  private readonly leaders = new Map<string, { pc: number; context: Context | undefined }>();
+  private readonly blocks = new Map<string, Block>();
+  private readonly contexts = new Map<string, Context>();
+
+  constructor(source: CodeSource, limits: Limits) {
+    this.source = source;
+    this.limits = limits;
+  }
+
+  private key(pc: number, context: Context | undefined): string {
+    return `${pc}/${context?.id ?? 0}`;
+  }
+
+  private enter(returnTo: number, parent: Context | undefined): Context {
+    const key = this.key(returnTo, parent);
+    let context = this.contexts.get(key);
+    if (!context) {
+      context = { id: this.contexts.size + 1, returnTo, parent, depth: (parent?.depth ?? 0) + 1 };
+      this.contexts.set(key, context);
+    }
+    return context;
+  }
+
+  /** Where the line goes: first what comes next, then where it jumps; with the contexts there. */
+  private successors(line: Line, context: Context | undefined): { pc: number; context: Context | undefined }[] {
+    const { d, pc } = line;
+    const next = pc + d.length;
+    switch (d.instruction.name) {
+      case "jal":
+        if (d.rd === 0) return [{ pc: pc + d.imm, context }];
+        return [this.call(pc + d.imm, next, context)];
+      case "jalr":
+        return this.indirect(line, context);
+      default:
+        if (d.instruction.tokens.includes("b"))
+          return [
+            { pc: next, context },
+            { pc: pc + d.imm, context },
+          ];
+        return d.instruction.ends ? [] : [{ pc: next, context }];
+    }
+  }
+
+  private call(
+    pc: number,
+    returnTo: number,
+    context: Context | undefined,
+  ): { pc: number; context: Context | undefined } {
+    return { pc, context: this.enter(returnTo, context) };
+  }
+
+  private indirect({ d, pc }: Line, context: Context | undefined): { pc: number; context: Context | undefined }[] {
+    if (d.rd === 0 && isLink(d.rs1) && d.imm === 0) {
+      return context ? [{ pc: context.returnTo, context: context.parent }] : [];
+    }
+    const target = this.source.lastTarget(pc);
+    if (target === undefined) return [];
+    return isLink(d.rd) ? [this.call(target, pc + d.length, context)] : d.rd === 0 ? [{ pc: target, context }] : [];
+  }
+
+  /** Decodes, nearest code first, until nothing is left or the limit is reached. */
+  explore(root: number): void {
+    const queue: { pc: number; context: Context | undefined }[] = [{ pc: root, context: undefined }];
+    this.leaders.set(this.key(root, undefined), queue[0]);
+    for (let at = 0; at < queue.length; at++) {
+      const { context } = queue[at];
+      let { pc } = queue[at];
+      for (let length = 0; ; length++) {
+        const key = this.key(pc, context);
+        if (this.lines.has(key) || length === this.limits.blockLength) {
+          this.leaders.set(key, { pc, context });
+          if (this.lines.has(key)) break;
+          length = 0;
+        }
+        if (this.lines.size >= this.limits.instructions) break;
+        const d = this.source.decode(pc);
+        if (d === undefined || !isCompilable(d)) break;
+        const line = { pc, d };
+        this.lines.set(key, line);
+        const successors = this.successors(line, context);
+        const straight = successors.length === 1 && successors[0].pc === pc + d.length && !d.instruction.ends;
+        if (!straight) {
+          for (const successor of successors) {
+            if ((successor.context?.depth ?? 0) > this.limits.depth) continue;
+            const target = this.key(successor.pc, successor.context);
+            if (!this.leaders.has(target)) queue.push(successor);
+            this.leaders.set(target, successor);
+          }
+          break;
+        }
+        pc += d.length;
+      }
+    }
+  }
+
+  private edge(to: { pc: number; context: Context | undefined }): Edge {
+    return { block: this.block(to.pc, to.context), pc: to.pc };
+  }
+
+  /** The block that starts at a leader; undefined if its first instruction was not decoded. */
+  private block(pc: number, context: Context | undefined): Block | undefined {
+    const key = this.key(pc, context);
+    if (!this.lines.has(key)) return undefined;
+    const known = this.blocks.get(key);
+    if (known) return known;
+    const block: Block = { pc, context, lines: [], ending: { kind: "interpret", pc } };
+    this.blocks.set(key, block);
+    for (let at = pc; ;) {
+      const line = this.lines.get(this.key(at, context))!;
+      block.lines.push(line);
+      const { d } = line;
+      const successors = this.successors(line, context);
+      if (d.instruction.name === "jalr") {
+        block.ending = { kind: "indirect", expected: successors.length === 0 ? undefined : this.edge(successors[0]) };
+        return block;
+      }
+      if (successors.length === 2) {
+        block.ending = { kind: "branch", next: this.edge(successors[0]), taken: this.edge(successors[1]) };
+        return block;
+      }
+      if (d.instruction.ends) {
+        block.ending = { kind: "jump", next: this.edge(successors[0]) };
+        return block;
+      }
+      at += d.length;
+      const nextKey = this.key(at, context);
+      if (this.leaders.has(nextKey) && this.lines.has(nextKey)) {
+        block.ending = { kind: "jump", next: this.edge({ pc: at, context }) };
+        return block;
+      }
+      if (!this.lines.has(nextKey)) {
+        const d2 = this.source.decode(at);
+        block.ending =
+          d2 !== undefined && isCompilable(d2)
+            ? { kind: "jump", next: { block: undefined, pc: at } }
+            : { kind: "interpret", pc: at };
+        return block;
+      }
+    }
+  }
+
+  root(pc: number): Block | undefined {
+    return this.block(pc, undefined);
+  }
+}
+
+/** The region rooted at a pc, or undefined if its first instruction cannot be compiled. */
+export function discover(source: CodeSource, root: number, limits: Limits): Block | undefined {
+  const discovery = new Discovery(source, limits);
+  discovery.explore(root);
+  return discovery.root(root);
+}

@@ -1,0 +1,670 @@
+// Writes one region as one WebAssembly function: guest registers in locals, structured control flow, the TLB lookup inline. Implements
+// the instruction table's Emitter; flow.ts decides what is kept where. Owns no state beyond one emission.
+//
+//   region(hart, budget, pc) -> budget left | kind of exit << 32
+//     check pc, and that the pages are mapped as they were; load registers; check assumptions    (else exit, nothing done)
+//     blocks, nested by dominance; at each loop's head: exit if the budget may not last for the longest way to the next check
+//   exits: code = (pc - root) / 2 << 12 | instructions counted but not done << 4 | kind
+//     each set of dirty registers has one label, which stores them; then pc is stored, and the function returns
+//
+// Whatever is rare (a TLB miss, a fault, floating point beyond the fast paths) leaves before the instruction has had any effect, and the
+// interpreter does it.
+import { type Code, F32, F64, I32, I64, type Label, type ValueType, op } from "../../wasm/assembler.ts";
+import type { Emitter, LoadTarget } from "../isa/emitter.ts";
+import type { Decoded } from "../isa/instruction.ts";
+import {
+  HART_F,
+  HART_FCSR,
+  HART_PC,
+  HART_RESERVED,
+  HART_RESERVED_VALUE,
+  HART_TLB,
+  HART_X,
+  TLB_ENTRIES,
+  TLB_EXECUTE,
+  TLB_READ,
+  TLB_WRITE,
+} from "../layout.ts";
+import type { Block, Edge } from "./discover.ts";
+import { type Flow, type Node, type Registers } from "./flow.ts";
+import { WORD_LOADS, copied, givesSingle, givesWord, wordOperation } from "./words.ts";
+
+/** Kinds of exit. Leave: go on at pc, in compiled code if there is some. */
+export const EXIT_LEAVE = 0;
+/** Interpret the instruction at pc. */
+export const EXIT_INTERPRET = 1;
+/** The region does not fit the address space or the registers; nothing was done. */
+export const EXIT_BAD_ENTRY = 2;
+/** Leave, to the pc in the local `target` (inside the function only). */
+const EXIT_DYNAMIC = 3;
+
+const HART = 0;
+const BUDGET = 1;
+const PC = 2;
+const NAN_BOX = 0xffffffff00000000n;
+const CANONICAL_NAN_32 = 0x7fc00000;
+const RNE = 0;
+const RTZ = 1;
+const FRM = 0xe0;
+const NX = 1;
+
+/** An execute translation that must be in the TLB on entry. */
+export interface PageGuard {
+  readonly va: number;
+  /** The entry's two words. */
+  readonly low: number;
+  readonly high: number;
+}
+
+export interface RegionPlan {
+  readonly flow: Flow;
+  readonly pages: readonly PageGuard[];
+  /** Assume that NX is set, so that inexact results need no record. */
+  readonly assumeInexact: boolean;
+}
+
+interface ExitGroup {
+  readonly dirty: Registers;
+  readonly words: Registers;
+  label: Label;
+}
+
+const has = (set: number, register: number): boolean => ((set >>> register) & 1) !== 0;
+const members = (set: number): number[] => Array.from({ length: 32 }, (_, i) => i).filter((i) => has(set, i));
+
+export class RegionEmitter implements Emitter {
+  readonly code: Code;
+  private readonly plan: RegionPlan;
+  private readonly groups: Map<string, ExitGroup>;
+  private readonly locals = new Map<string, number>();
+  private readonly labels = new Map<Node, { loop?: Label; merge?: Label }>();
+  private readonly rootPc: number;
+  /** State at the point of emission. */
+  private words: Registers = { x: 0, f: 0 };
+  private dirty: Registers = { x: 0, f: 0 };
+  private line: { pc: number; d: Decoded } = { pc: 0, d: undefined as never };
+  /** Instructions of the block from this one on. */
+  private left = 0;
+  private usesFcsr = false;
+  private assumesNearest = false;
+  private readonly prior: { usesFcsr: boolean; assumesNearest: boolean };
+
+  constructor(code: Code, plan: RegionPlan, earlier?: RegionEmitter) {
+    this.code = code;
+    this.plan = plan;
+    this.groups = earlier?.groups ?? new Map();
+    this.prior = { usesFcsr: earlier?.usesFcsr ?? false, assumesNearest: earlier?.assumesNearest ?? false };
+    this.rootPc = plan.flow.root.block.pc;
+  }
+
+  private local(name: string, type: ValueType): number {
+    let local = this.locals.get(name);
+    if (local === undefined) this.locals.set(name, (local = this.code.local(type)));
+    return local;
+  }
+
+  temp(type: ValueType, number: number): number {
+    return this.local(`t${type}.${number}`, type);
+  }
+
+  private readonly wide = (r: number): number => this.local(`x${r}`, I64);
+  private readonly word = (r: number): number => this.local(`w${r}`, I32);
+  private readonly double = (r: number): number => this.local(`d${r}`, F64);
+  private readonly single = (r: number): number => this.local(`s${r}`, F32);
+  private get tlb(): number {
+    return this.local("tlb", I32);
+  }
+  private get target(): number {
+    return this.local("target", I64);
+  }
+  private get exitCode(): number {
+    return this.local("exit", I32);
+  }
+
+  // Registers.
+
+  private readonly isWord = (r: number): boolean => r === 0 || has(this.words.x, r);
+
+  private pushX(r: number): void {
+    if (r === 0) this.code.i64(0);
+    else if (has(this.words.x, r)) this.code.get(this.word(r)).op(op.i64ExtendI32S);
+    else this.code.get(this.wide(r));
+  }
+
+  private pushW(r: number): void {
+    if (r === 0) this.code.i32(0);
+    else if (has(this.words.x, r)) this.code.get(this.word(r));
+    else this.code.get(this.wide(r)).op(op.i32WrapI64);
+  }
+
+  private register(source: 1 | 2 | 3): number {
+    const { d } = this.line;
+    return source === 1 ? d.rs1 : source === 2 ? d.rs2 : d.rs3;
+  }
+
+  x(source: 1 | 2): void {
+    this.pushX(this.register(source));
+  }
+
+  w(source: 1 | 2): void {
+    this.pushW(this.register(source));
+  }
+
+  private wrote(bank: "x" | "f", r: number, isWord: boolean): void {
+    if (isWord) this.words[bank] |= 1 << r;
+    else this.words[bank] &= ~(1 << r);
+    this.dirty[bank] |= 1 << r;
+  }
+
+  setX(value: () => void): void {
+    const { d } = this.line;
+    const isWord = givesWord(d, this.isWord);
+    value();
+    if (d.rd === 0) this.code.op(op.drop);
+    else if (isWord) this.code.op(op.i32WrapI64).set(this.word(d.rd));
+    else this.code.set(this.wide(d.rd));
+    if (d.rd !== 0) this.wrote("x", d.rd, isWord);
+  }
+
+  setW(value: () => void): void {
+    const { rd } = this.line.d;
+    value();
+    if (rd === 0) this.code.op(op.drop);
+    else {
+      this.code.set(this.word(rd));
+      this.wrote("x", rd, true);
+    }
+  }
+
+  imm(): void {
+    this.code.i64(this.line.d.imm);
+  }
+
+  immW(): void {
+    this.code.i32(this.line.d.imm);
+  }
+
+  pc(): void {
+    this.code.i64(BigInt(this.line.pc));
+  }
+
+  link(): void {
+    this.code.i64(BigInt(this.line.pc + this.line.d.length));
+  }
+
+  private pushDoubleBits(r: number): void {
+    if (has(this.words.f, r)) {
+      this.code.get(this.single(r)).op(op.i32ReinterpretF32, op.i64ExtendI32U).i64(NAN_BOX).op(op.i64Or);
+    } else this.code.get(this.double(r)).op(op.i64ReinterpretF64);
+  }
+
+  fbits(source: 1 | 2 | 3): void {
+    this.pushDoubleBits(this.register(source));
+  }
+
+  fd(source: 1 | 2 | 3): void {
+    const r = this.register(source);
+    if (has(this.words.f, r)) {
+      this.pushDoubleBits(r);
+      this.code.op(op.f64ReinterpretI64);
+    } else this.code.get(this.double(r));
+  }
+
+  fs(source: 1 | 2 | 3): void {
+    const r = this.register(source);
+    if (has(this.words.f, r)) this.code.get(this.single(r));
+    else {
+      const bits = this.temp(I64, 9);
+      this.code.get(this.double(r)).op(op.i64ReinterpretF64).tee(bits).op(op.i32WrapI64).i32(CANONICAL_NAN_32);
+      this.code.get(bits).i64(NAN_BOX).op(op.i64GeU, op.select, op.f32ReinterpretI32);
+    }
+  }
+
+  setFbits(value: () => void): void {
+    this.setFd(() => {
+      value();
+      this.code.op(op.f64ReinterpretI64);
+    });
+  }
+
+  setFd(value: () => void): void {
+    const { rd } = this.line.d;
+    value();
+    this.code.set(this.double(rd));
+    this.wrote("f", rd, false);
+  }
+
+  setFs(value: () => void): void {
+    const { d } = this.line;
+    value();
+    if (givesSingle(d)) {
+      this.code.set(this.single(d.rd));
+      this.wrote("f", d.rd, true);
+      return;
+    }
+    this.code.op(op.i32ReinterpretF32, op.i64ExtendI32U).i64(NAN_BOX).op(op.i64Or, op.f64ReinterpretI64);
+    this.code.set(this.double(d.rd));
+    this.wrote("f", d.rd, false);
+  }
+
+  fcsr(): void {
+    this.usesFcsr = true;
+    if (this.plan.assumeInexact) this.code.i32(NX);
+    else this.code.get(this.local("fcsr", I32));
+  }
+
+  otherRounding(): void {
+    const { rm } = this.line.d;
+    if (rm !== RNE && rm !== RTZ) this.assumesNearest = true;
+    this.code.i32(rm === RTZ ? RTZ << 5 : 0);
+  }
+
+  otherTruncation(): void {
+    this.otherRounding();
+    this.code.i32(RTZ << 5).op(op.i32Xor);
+  }
+
+  slow(): void {
+    this.code.i32(this.exitHere(EXIT_INTERPRET)).br(this.group());
+  }
+
+  done(): void {
+    throw new Error("a region has no common end of instructions");
+  }
+
+  // Exits.
+
+  private exitAt(pc: number, kind: number, undone: number): number {
+    return (((pc - this.rootPc) / 2) << 12) | (undone << 4) | kind;
+  }
+
+  /** The code of an exit before the current instruction. */
+  private exitHere(kind: number): number {
+    return this.exitAt(this.line.pc, kind, this.left);
+  }
+
+  /** The label that stores what is dirty now. */
+  private group(): Label {
+    const words = { x: this.words.x & this.dirty.x, f: this.words.f & this.dirty.f };
+    const key = [this.dirty.x, this.dirty.f, words.x, words.f].join();
+    let group = this.groups.get(key);
+    if (!group) this.groups.set(key, (group = { dirty: { ...this.dirty }, words, label: 0 as Label }));
+    return group.label;
+  }
+
+  /** Leaves before the current instruction if the i32 that `condition` pushes is not 0. */
+  private interpretIf(condition: () => void): void {
+    this.code.i32(this.exitHere(EXIT_INTERPRET));
+    condition();
+    this.code.brIf(this.group()).op(op.drop);
+  }
+
+  private leave(pc: number, kind: number): void {
+    const distance = pc - this.rootPc;
+    if (Math.abs(distance) < 2 ** 20) this.code.i32(this.exitAt(pc, kind, 0)).br(this.group());
+    else this.code.i64(BigInt(pc)).set(this.target).i32(EXIT_DYNAMIC).br(this.group());
+  }
+
+  private storeRegister(bank: "x" | "f", r: number, isWord: boolean): void {
+    const c = this.code;
+    if (bank === "x") {
+      c.get(HART);
+      if (isWord) c.get(this.word(r)).op(op.i64ExtendI32S);
+      else c.get(this.wide(r));
+      c.memory(op.i64Store, HART_X + 8 * r);
+    } else if (isWord) {
+      c.get(HART)
+        .get(this.single(r))
+        .memory(op.f32Store, HART_F + 8 * r);
+      c.get(HART)
+        .i32(-1)
+        .memory(op.i32Store, HART_F + 8 * r + 4);
+    } else {
+      c.get(HART)
+        .get(this.double(r))
+        .memory(op.f64Store, HART_F + 8 * r);
+    }
+  }
+
+  private storeRegisters(dirty: Registers, words: Registers): void {
+    for (const r of members(dirty.x)) this.storeRegister("x", r, has(words.x, r));
+    for (const r of members(dirty.f)) this.storeRegister("f", r, has(words.f, r));
+  }
+
+  // Memory.
+
+  /** x[rs1] (+ imm) into the local `va`; its TLB entry, checked for all `size` bytes, gives the host address in the local returned. */
+  private hostAddress(kind: number, size: number, withOffset: boolean): number {
+    const c = this.code;
+    const va = this.temp(I64, 10);
+    const entry = this.temp(I64, 11);
+    const host = this.temp(I32, 10);
+    this.x(1);
+    if (withOffset && this.line.d.imm !== 0) {
+      this.imm();
+      c.op(op.i64Add);
+    }
+    c.set(va);
+    c.get(va)
+      .op(op.i32WrapI64)
+      .i32(9)
+      .op(op.i32ShrU)
+      .i32((TLB_ENTRIES - 1) << 3)
+      .op(op.i32And);
+    c.get(this.tlb).op(op.i32Add).memory(op.i64Load, kind).set(entry);
+    this.interpretIf(() => {
+      c.get(entry).i64(28).op(op.i64ShrS).get(va);
+      if (size > 1) c.i64(size - 1).op(op.i64Add);
+      c.i64(12).op(op.i64ShrU, op.i64Ne);
+    });
+    c.get(entry).op(op.i32WrapI64).i32(12).op(op.i32Shl).get(va).op(op.i32WrapI64, op.i32Add).set(host);
+    return host;
+  }
+
+  load(opcode: number, size: number, target: LoadTarget): void {
+    const c = this.code;
+    const host = this.hostAddress(TLB_READ, size, true);
+    const wordLoad = WORD_LOADS.get(opcode);
+    if (target === "d") this.setFd(() => c.get(host).memory(opcode));
+    else if (target === "s") this.setFs(() => c.get(host).memory(opcode));
+    else if (wordLoad !== undefined) this.setW(() => c.get(host).memory(wordLoad));
+    else this.setX(() => c.get(host).memory(opcode));
+  }
+
+  store(opcode: number, size: number, value: () => void): void {
+    const host = this.hostAddress(TLB_WRITE, size, true);
+    this.code.get(host);
+    value();
+    this.code.memory(opcode);
+  }
+
+  private atomicAddress(kind: number, size: number): number {
+    this.interpretIf(() => {
+      this.w(1);
+      this.code.i32(size - 1).op(op.i32And);
+    });
+    return this.hostAddress(kind, 1, false);
+  }
+
+  private loadOld(host: number, size: 4 | 8): number {
+    const old = this.temp(I64, 4);
+    this.code
+      .get(host)
+      .memory(size === 4 ? op.i64Load32S : op.i64Load)
+      .set(old);
+    return old;
+  }
+
+  amo(size: 4 | 8, combine: (old: number) => void): void {
+    const c = this.code;
+    const host = this.atomicAddress(TLB_WRITE, size);
+    const old = this.loadOld(host, size);
+    c.get(host);
+    combine(old);
+    c.memory(size === 4 ? op.i64Store32 : op.i64Store);
+    this.setX(() => c.get(old));
+  }
+
+  loadReserved(size: 4 | 8): void {
+    const c = this.code;
+    const host = this.atomicAddress(TLB_READ, size);
+    const old = this.loadOld(host, size);
+    c.get(HART).get(host).memory(op.i32Store, HART_RESERVED);
+    c.get(HART).get(old).memory(op.i64Store, HART_RESERVED_VALUE);
+    this.setX(() => c.get(old));
+  }
+
+  storeConditional(size: 4 | 8): void {
+    const c = this.code;
+    const failed = this.temp(I32, 8);
+    const host = this.atomicAddress(TLB_WRITE, size);
+    c.get(HART).memory(op.i32Load, HART_RESERVED).get(host).op(op.i32Ne);
+    c.get(HART).memory(op.i64Load, HART_RESERVED_VALUE);
+    c.get(host)
+      .memory(size === 4 ? op.i64Load32S : op.i64Load)
+      .op(op.i64Ne, op.i32Or)
+      .tee(failed);
+    c.op(op.i32Eqz).if();
+    c.get(host);
+    this.x(2);
+    c.memory(size === 4 ? op.i64Store32 : op.i64Store).end();
+    c.get(HART).i32(0).memory(op.i32Store, HART_RESERVED);
+    this.setW(() => c.get(failed));
+  }
+
+  // Control. The structure is emitted by `block`; these leave a condition on the stack or a pc in `target`.
+
+  branch(condition: () => void): void {
+    condition();
+  }
+
+  jal(): void {
+    this.setX(() => this.link());
+  }
+
+  jalr(): void {
+    const c = this.code;
+    this.x(1);
+    this.imm();
+    c.op(op.i64Add).i64(-2).op(op.i64And).set(this.target);
+    this.setX(() => this.link());
+  }
+
+  trap(): void {
+    throw new Error("traps are left to the interpreter");
+  }
+
+  private instruction(line: { pc: number; d: Decoded }): void {
+    const { d } = line;
+    this.line = line;
+    const source = copied(d);
+    const operation = wordOperation(d, this.isWord);
+    if (source !== undefined) this.copy(source);
+    else if (d.instruction.name === "addi" && d.rs1 === 0) this.setW(() => this.immW());
+    else if (operation !== undefined) this.onWords(operation);
+    else d.instruction.emit(this);
+    this.left--;
+  }
+
+  private copy(source: number): void {
+    if (this.isWord(source)) this.setW(() => this.pushW(source));
+    else this.setX(() => this.pushX(source));
+  }
+
+  private onWords(operation: number): void {
+    const { tokens } = this.line.d.instruction;
+    const value = (): void => {
+      this.w(1);
+      if (tokens.includes("rs2")) this.w(2);
+      else this.immW();
+      this.code.op(operation);
+    };
+    if (tokens.includes("b")) value();
+    else this.setW(value);
+  }
+
+  // Blocks.
+
+  /** Goes along an edge: stores and widens what the target wants so, then branches, or the target follows in place. */
+  private follow(from: Node, edge: Edge): void {
+    const to = edge.block && this.plan.flow.nodeOf.get(edge.block);
+    if (!to) {
+      this.leave(edge.pc, EXIT_LEAVE);
+      return;
+    }
+    const words = { ...this.words };
+    const dirty = { ...this.dirty };
+    this.storeRegisters({ x: dirty.x & ~to.dirtyIn.x, f: dirty.f & ~to.dirtyIn.f }, words);
+    this.widen(to.wordsIn);
+    const labels = this.labels.get(to);
+    if (to.order <= from.order) this.code.br(labels!.loop!);
+    else if (to.isMerge) this.code.br(labels!.merge!);
+    else this.tree(to);
+    this.words = words;
+    this.dirty = dirty;
+  }
+
+  /** Turns words that are not in `wanted` into wide values. */
+  private widen(wanted: Registers): void {
+    const known = this.plan.flow;
+    for (const r of members(this.words.x & ~wanted.x & (known.reads.x | known.writes.x))) {
+      this.code.get(this.word(r)).op(op.i64ExtendI32S).set(this.wide(r));
+    }
+    for (const r of members(this.words.f & ~wanted.f & (known.reads.f | known.writes.f))) {
+      this.pushDoubleBits(r);
+      this.code.op(op.f64ReinterpretI64).set(this.double(r));
+    }
+  }
+
+  /** The node and all that it dominates. */
+  private tree(node: Node): void {
+    const labels: { loop?: Label; merge?: Label } = this.labels.get(node) ?? {};
+    this.labels.set(node, labels);
+    if (node.isLoop) labels.loop = this.code.loop();
+    // The merges that follow, the last one outermost.
+    const merges = node.children.filter((child) => child.isMerge).sort((a, b) => b.order - a.order);
+    for (const merge of merges) this.labels.set(merge, { merge: this.code.block() });
+    this.block(node);
+    for (const merge of merges.reverse()) {
+      this.code.end();
+      this.tree(merge);
+    }
+    if (node.isLoop) this.code.end();
+  }
+
+  private block(node: Node): void {
+    const c = this.code;
+    const { block } = node;
+    this.words = { ...node.wordsIn };
+    this.dirty = { ...node.dirtyIn };
+    if (node.isLoop || node === this.plan.flow.root) this.checkBudget(node);
+    this.left = block.lines.length;
+    if (this.left > 0) c.get(BUDGET).i32(this.left).op(op.i32Sub).set(BUDGET);
+    for (const line of block.lines) this.instruction(line);
+    this.left = 0;
+    this.ending(node, block);
+  }
+
+  private checkBudget(node: Node): void {
+    const c = this.code;
+    c.i32(this.exitAt(node.block.pc, EXIT_INTERPRET, 0));
+    c.get(BUDGET).i32(node.longest).op(op.i32LtS).brIf(this.group()).op(op.drop);
+  }
+
+  private ending(node: Node, { ending }: Block): void {
+    const c = this.code;
+    switch (ending.kind) {
+      case "jump":
+        this.follow(node, ending.next);
+        break;
+      case "branch":
+        c.if();
+        this.follow(node, ending.taken);
+        c.end();
+        this.follow(node, ending.next);
+        break;
+      case "indirect":
+        if (ending.expected) {
+          c.get(this.target).i64(BigInt(ending.expected.pc)).op(op.i64Eq).if();
+          this.follow(node, ending.expected);
+          c.end();
+        }
+        c.i32(EXIT_DYNAMIC).br(this.group());
+        break;
+      case "interpret":
+        this.leave(ending.pc, EXIT_INTERPRET);
+    }
+  }
+
+  // The function around them.
+
+  private checkPages(): void {
+    const c = this.code;
+    c.i32(EXIT_BAD_ENTRY).get(PC).i64(BigInt(this.rootPc)).op(op.i64Ne).brIf(this.group()).op(op.drop);
+    for (const { va, low, high } of this.plan.pages) {
+      const at = TLB_EXECUTE + 8 * (Math.floor(va / 4096) % TLB_ENTRIES);
+      c.i32(EXIT_BAD_ENTRY);
+      c.get(this.tlb).memory(op.i64Load, at);
+      c.i64((BigInt(high) << 32n) | BigInt(low)).op(op.i64Ne);
+      c.brIf(this.group()).op(op.drop);
+    }
+  }
+
+  private loadRegisters(): void {
+    const c = this.code;
+    const { flow } = this.plan;
+    for (const r of members(flow.reads.x | flow.writes.x)) {
+      c.get(HART)
+        .memory(op.i64Load, HART_X + 8 * r)
+        .set(this.wide(r));
+      if (!has(flow.root.wordsIn.x, r)) continue;
+      c.i32(EXIT_BAD_ENTRY);
+      c.get(this.wide(r)).op(op.i32WrapI64).tee(this.word(r)).op(op.i64ExtendI32S).get(this.wide(r)).op(op.i64Ne);
+      c.brIf(this.group()).op(op.drop);
+    }
+    for (const r of members(flow.reads.f | flow.writes.f)) {
+      c.get(HART)
+        .memory(op.f64Load, HART_F + 8 * r)
+        .set(this.double(r));
+      if (!has(flow.root.wordsIn.f, r)) continue;
+      c.get(HART)
+        .memory(op.f32Load, HART_F + 8 * r)
+        .set(this.single(r));
+      c.i32(EXIT_BAD_ENTRY);
+      c.get(this.double(r)).op(op.i64ReinterpretF64).i64(NAN_BOX).op(op.i64LtU);
+      c.brIf(this.group()).op(op.drop);
+    }
+  }
+
+  private checkFcsr(): void {
+    const c = this.code;
+    if (!this.prior.usesFcsr && !this.prior.assumesNearest) return;
+    const fcsr = this.local("fcsr", I32);
+    c.get(HART).memory(op.i32Load, HART_FCSR).set(fcsr);
+    const assumeInexact = this.prior.usesFcsr && this.plan.assumeInexact;
+    const mask = (this.prior.assumesNearest ? FRM : 0) | (assumeInexact ? NX : 0);
+    if (mask === 0) return;
+    c.i32(EXIT_BAD_ENTRY);
+    c.get(fcsr)
+      .i32(mask)
+      .op(op.i32And)
+      .i32(assumeInexact ? NX : 0)
+      .op(op.i32Ne);
+    c.brIf(this.group()).op(op.drop);
+  }
+
+  /** The whole function. Emit twice: the first time finds out which exits there are. */
+  emit(): void {
+    const c = this.code;
+    const all = c.block(I32);
+    const groups = [...this.groups.values()];
+    for (const group of groups) group.label = c.block(I32);
+    c.get(HART).memory(op.i32Load, HART_TLB).set(this.tlb);
+    this.checkPages();
+    this.loadRegisters();
+    this.checkFcsr();
+    this.tree(this.plan.flow.root);
+    c.op(op.unreachable);
+    for (const group of groups.reverse()) {
+      c.end();
+      c.set(this.exitCode);
+      this.storeRegisters(group.dirty, group.words);
+      c.get(this.exitCode).br(all);
+    }
+    c.op(op.unreachable);
+    c.end().set(this.exitCode);
+    this.finish();
+  }
+
+  private finish(): void {
+    const c = this.code;
+    const code = this.exitCode;
+    c.get(HART);
+    c.i64(BigInt(this.rootPc)).get(code).i32(12).op(op.i32ShrS, op.i64ExtendI32S).i64(1).op(op.i64Shl, op.i64Add);
+    c.get(this.target);
+    c.get(code).i32(15).op(op.i32And).i32(EXIT_DYNAMIC).op(op.i32Ne, op.select);
+    c.memory(op.i64Store, HART_PC);
+    c.get(BUDGET).get(code).i32(4).op(op.i32ShrU).i32(255).op(op.i32And, op.i32Add, op.i64ExtendI32U);
+    c.get(code).i32(3).op(op.i32And, op.i64ExtendI32U).i64(32).op(op.i64Shl, op.i64Or);
+  }
+}

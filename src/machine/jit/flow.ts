@@ -1,0 +1,336 @@
+// Control and data flow of a region: order, dominators, loops, the longest path between budget checks, liveness, and which registers are
+// words (words.ts) where. Pure analysis of the blocks that discover.ts found.
+import type { Block, Edge } from "./discover.ts";
+import type { Decoded } from "../isa/instruction.ts";
+import { givesSingle, givesWord } from "./words.ts";
+
+/** Sets of registers: bit i of `x` for x[i], of `f` for f[i]. */
+export interface Registers {
+  x: number;
+  f: number;
+}
+
+export interface Node {
+  readonly block: Block;
+  /** Place in reverse postorder. */
+  order: number;
+  readonly successors: Node[];
+  readonly predecessors: Node[];
+  dominator: Node | undefined;
+  readonly children: Node[];
+  isLoop: boolean;
+  /** More than one way in, loop edges not counted. */
+  isMerge: boolean;
+  /** The most instructions from here until the next budget check or exit. */
+  longest: number;
+  liveIn: Registers;
+  /** Registers kept as words (x: i32) or singles (f: f32) on entry. */
+  wordsIn: Registers;
+  /** Registers whose locals may differ from memory on entry. */
+  dirtyIn: Registers;
+  /** Not live and clean on entry to this loop: every way in stores them. */
+  flushed: Registers;
+}
+
+export interface Flow {
+  readonly root: Node;
+  /** In reverse postorder. */
+  readonly nodes: readonly Node[];
+  readonly nodeOf: ReadonlyMap<Block, Node>;
+  /** All registers that the region reads, and all that it writes. */
+  readonly reads: Registers;
+  readonly writes: Registers;
+  readonly instructions: number;
+}
+
+export interface FlowOptions {
+  /** Whether live registers may be guarded to be words at the root. */
+  readonly guards: boolean;
+}
+
+/** Loops that dirty more registers than this store the dead ones at each turn instead of carrying them. */
+const CARRIED = 10;
+
+export const edgesOf = (block: Block): Edge[] => {
+  const { ending } = block;
+  switch (ending.kind) {
+    case "jump":
+      return [ending.next];
+    case "branch":
+      return [ending.next, ending.taken];
+    case "indirect":
+      return ending.expected ? [ending.expected] : [];
+    default:
+      return [];
+  }
+};
+
+const bit = (register: number): number => 1 << register;
+const count = (bits: number): number => {
+  let n = 0;
+  for (let rest = bits; rest !== 0; rest &= rest - 1) n++;
+  return n;
+};
+
+/** Calls `visit` for each register of an instruction's sources, then of its result. */
+export function sourcesOf(d: Decoded): Registers {
+  const { tokens } = d.instruction;
+  let [x, f] = [0, 0];
+  if (tokens.includes("rs1")) x |= bit(d.rs1);
+  if (tokens.includes("rs2")) x |= bit(d.rs2);
+  if (tokens.includes("fs1")) f |= bit(d.rs1);
+  if (tokens.includes("fs2")) f |= bit(d.rs2);
+  if (tokens.includes("fs3")) f |= bit(d.rs3);
+  return { x: x & ~1, f };
+}
+
+export function resultOf(d: Decoded): Registers {
+  const { tokens } = d.instruction;
+  return { x: tokens.includes("rd") ? bit(d.rd) & ~1 : 0, f: tokens.includes("fd") ? bit(d.rd) : 0 };
+}
+
+/** Updates the set of words after an instruction. */
+export function transferWords(d: Decoded, words: Registers): void {
+  const result = resultOf(d);
+  if (result.x !== 0) {
+    const isWord = (register: number): boolean => register === 0 || (words.x & bit(register)) !== 0;
+    if (givesWord(d, isWord)) words.x |= result.x;
+    else words.x &= ~result.x;
+  }
+  if (result.f !== 0) {
+    if (givesSingle(d)) words.f |= result.f;
+    else words.f &= ~result.f;
+  }
+}
+
+function makeNodes(root: Block): { nodes: Node[]; nodeOf: Map<Block, Node> } {
+  const nodeOf = new Map<Block, Node>();
+  const postorder: Node[] = [];
+  const node = (block: Block): Node => ({
+    block,
+    order: 0,
+    successors: [],
+    predecessors: [],
+    dominator: undefined,
+    children: [],
+    isLoop: false,
+    isMerge: false,
+    longest: 0,
+    liveIn: { x: 0, f: 0 },
+    wordsIn: { x: -1, f: -1 },
+    dirtyIn: { x: 0, f: 0 },
+    flushed: { x: 0, f: 0 },
+  });
+  const visit = (block: Block): Node => {
+    const made = node(block);
+    nodeOf.set(block, made);
+    for (const edge of edgesOf(block)) {
+      if (edge.block && !nodeOf.has(edge.block)) visit(edge.block);
+    }
+    postorder.push(made);
+    return made;
+  };
+  visit(root);
+  const nodes = postorder.reverse();
+  nodes.forEach((n, order) => (n.order = order));
+  return { nodes, nodeOf };
+}
+
+function connect(nodes: readonly Node[], nodeOf: ReadonlyMap<Block, Node>): void {
+  for (const n of nodes) {
+    n.successors.length = 0;
+    n.predecessors.length = 0;
+    n.children.length = 0;
+    n.dominator = undefined;
+  }
+  for (const n of nodes) {
+    for (const edge of edgesOf(n.block)) {
+      if (!edge.block) continue;
+      const to = nodeOf.get(edge.block)!;
+      n.successors.push(to);
+      to.predecessors.push(n);
+    }
+  }
+}
+
+/** Cooper, Harvey and Kennedy's iteration. */
+function findDominators(nodes: readonly Node[]): void {
+  const [root] = nodes;
+  root.dominator = root;
+  const meet = (a: Node, b: Node): Node => {
+    while (a !== b) {
+      while (a.order > b.order) a = a.dominator!;
+      while (b.order > a.order) b = b.dominator!;
+    }
+    return a;
+  };
+  for (let changed = true; changed;) {
+    changed = false;
+    for (const n of nodes) {
+      if (n === root) continue;
+      let dominator: Node | undefined;
+      for (const p of n.predecessors) if (p.dominator) dominator = dominator ? meet(dominator, p) : p;
+      if (n.dominator !== dominator) {
+        n.dominator = dominator;
+        changed = true;
+      }
+    }
+  }
+}
+
+const dominates = (a: Node, b: Node): boolean => {
+  for (let at = b; ; at = at.dominator!) {
+    if (at === a) return true;
+    if (at.dominator === at) return false;
+  }
+};
+
+/** Makes edges back into something that is not a loop's head leave the region instead. True if there were any. */
+function cutIrreducible(nodes: readonly Node[], nodeOf: ReadonlyMap<Block, Node>): boolean {
+  let cut = false;
+  for (const n of nodes) {
+    const out = (edge: Edge): Edge => {
+      const to = edge.block && nodeOf.get(edge.block);
+      if (!to || to.order > n.order || dominates(to, n)) return edge;
+      cut = true;
+      return { block: undefined, pc: edge.pc };
+    };
+    const { ending } = n.block;
+    if (ending.kind === "jump") ending.next = out(ending.next);
+    else if (ending.kind === "branch") {
+      ending.next = out(ending.next);
+      ending.taken = out(ending.taken);
+    } else if (ending.kind === "indirect" && ending.expected) ending.expected = out(ending.expected);
+  }
+  return cut;
+}
+
+function shape(nodes: readonly Node[]): void {
+  for (const n of nodes) {
+    if (n.dominator !== n) n.dominator!.children.push(n);
+    n.isLoop = n.predecessors.some((p) => p.order >= n.order);
+    n.isMerge = n.predecessors.filter((p) => p.order < n.order).length > 1;
+  }
+  for (let i = nodes.length - 1; i >= 0; i--) {
+    const n = nodes[i];
+    let rest = 0;
+    for (const s of n.successors) if (s.order > n.order && !s.isLoop) rest = Math.max(rest, s.longest);
+    n.longest = n.block.lines.length + rest;
+  }
+}
+
+function findLiveness(nodes: readonly Node[]): void {
+  const uses = nodes.map((n) => {
+    const use = { x: 0, f: 0 };
+    const def = { x: 0, f: 0 };
+    for (const { d } of n.block.lines) {
+      const s = sourcesOf(d);
+      use.x |= s.x & ~def.x;
+      use.f |= s.f & ~def.f;
+      const r = resultOf(d);
+      def.x |= r.x;
+      def.f |= r.f;
+    }
+    return { use, def };
+  });
+  for (let changed = true; changed;) {
+    changed = false;
+    for (let i = nodes.length - 1; i >= 0; i--) {
+      const n = nodes[i];
+      const out = { x: 0, f: 0 };
+      for (const s of n.successors) {
+        out.x |= s.liveIn.x;
+        out.f |= s.liveIn.f;
+      }
+      const { use, def } = uses[i];
+      const x = use.x | (out.x & ~def.x);
+      const f = use.f | (out.f & ~def.f);
+      if (x !== n.liveIn.x || f !== n.liveIn.f) {
+        n.liveIn = { x, f };
+        changed = true;
+      }
+    }
+  }
+}
+
+/** Forward and optimistic: a register is a word where it is one on every way in. */
+function findWords(nodes: readonly Node[], options: FlowOptions): void {
+  const [root] = nodes;
+  root.wordsIn = root.isLoop && options.guards ? { ...root.liveIn } : { x: 0, f: 0 };
+  for (let changed = true; changed;) {
+    changed = false;
+    for (const n of nodes) {
+      const out = { ...n.wordsIn };
+      for (const { d } of n.block.lines) transferWords(d, out);
+      for (const s of n.successors) {
+        const x = s.wordsIn.x & out.x;
+        const f = s.wordsIn.f & out.f;
+        if (x !== s.wordsIn.x || f !== s.wordsIn.f) {
+          s.wordsIn = { x, f };
+          changed = true;
+        }
+      }
+    }
+  }
+}
+
+function findDirty(nodes: readonly Node[]): void {
+  for (let changed = true; changed;) {
+    changed = false;
+    for (const n of nodes) {
+      const out = { ...n.dirtyIn };
+      for (const { d } of n.block.lines) {
+        const r = resultOf(d);
+        out.x |= r.x;
+        out.f |= r.f;
+      }
+      for (const s of n.successors) {
+        const x = (s.dirtyIn.x | out.x) & ~s.flushed.x;
+        const f = (s.dirtyIn.f | out.f) & ~s.flushed.f;
+        if (x !== s.dirtyIn.x || f !== s.dirtyIn.f) {
+          s.dirtyIn = { x, f };
+          changed = true;
+        }
+      }
+    }
+  }
+}
+
+/** Large loops store what is dead at their head rather than carry it around. */
+function chooseFlushes(nodes: readonly Node[]): void {
+  findDirty(nodes);
+  for (const n of nodes) {
+    if (!n.isLoop || count(n.dirtyIn.x) + count(n.dirtyIn.f) <= CARRIED) continue;
+    n.flushed = { x: n.dirtyIn.x & ~n.liveIn.x, f: n.dirtyIn.f & ~n.liveIn.f };
+  }
+  for (const n of nodes) n.dirtyIn = { x: 0, f: 0 };
+  findDirty(nodes);
+}
+
+export function analyze(rootBlock: Block, options: FlowOptions): Flow {
+  const { nodes, nodeOf } = makeNodes(rootBlock);
+  connect(nodes, nodeOf);
+  findDominators(nodes);
+  while (cutIrreducible(nodes, nodeOf)) {
+    connect(nodes, nodeOf);
+    findDominators(nodes);
+  }
+  shape(nodes);
+  findLiveness(nodes);
+  findWords(nodes, options);
+  chooseFlushes(nodes);
+  const reads = { x: 0, f: 0 };
+  const writes = { x: 0, f: 0 };
+  let instructions = 0;
+  for (const { block } of nodes) {
+    instructions += block.lines.length;
+    for (const { d } of block.lines) {
+      const [s, r] = [sourcesOf(d), resultOf(d)];
+      reads.x |= s.x;
+      reads.f |= s.f;
+      writes.x |= r.x;
+      writes.f |= r.f;
+    }
+  }
+  return { root: nodes[0], nodes, nodeOf, reads, writes, instructions };
+}

@@ -1,0 +1,322 @@
+// The JIT's manager: compiles what the interpreter found to be hot, keeps regions by (frame, virtual address), drops them when their
+// code changes, bounds their number and size. Owns the table of region functions and the entries in code pages (layout.ts).
+import { PAGE_SIZE, type Pfn } from "../../base/numbers.ts";
+import { ModuleBuilder } from "../../wasm/assembler.ts";
+import type { CodeCache } from "../code-cache.ts";
+import { REGION_SIGNATURE, type RegionImports } from "../interpreter.ts";
+import type { Decoded } from "../isa/instruction.ts";
+import { decode } from "../isa/table.ts";
+import {
+  CODE_PAGE_BYTES,
+  HART_PC,
+  HART_TLB,
+  type Layout,
+  PAGE_TARGETS,
+  REGION,
+  TLB_ENTRIES,
+  TLB_EXECUTE,
+} from "../layout.ts";
+import type { Ram } from "../ram.ts";
+import { HART_FCSR } from "../layout.ts";
+import { type Block, type CodeSource, type Limits, discover } from "./discover.ts";
+import { type PageGuard, RegionEmitter } from "./emit.ts";
+import { type Flow, analyze } from "./flow.ts";
+
+const LIMITS: Limits = { instructions: 400, blockLength: 100, depth: 3 };
+const MAX_REGIONS = 4096;
+const MAX_CODE_BYTES = 24 * 2 ** 20;
+/** Entries that did not fit before a region is compiled again with fewer assumptions. */
+const MAX_MISFITS = 16;
+const NX = 1;
+
+/** What a region takes for granted on entry. */
+interface Assumptions {
+  readonly guards: boolean;
+  readonly assumeInexact: boolean;
+}
+
+interface Region {
+  readonly number: number;
+  readonly pc: number;
+  readonly frame: Pfn;
+  /** Offset of its entry in the code page. */
+  readonly entry: number;
+  readonly frames: readonly Pfn[];
+  readonly pages: readonly PageGuard[];
+  readonly assumptions: Assumptions;
+  readonly bytes: number;
+  readonly instructions: number;
+  readonly run: RegionFunction;
+  misfits: number;
+}
+
+type RegionFunction = (hart: number, budget: number, pc: bigint) => bigint;
+
+interface CodePage extends PageGuard {
+  readonly page: number;
+  readonly frame: Pfn;
+}
+
+export interface JitOptions {
+  readonly memory: WebAssembly.Memory;
+  readonly layout: Layout;
+  readonly ram: Ram;
+  readonly code: CodeCache;
+  /** Called around each compilation, e.g. to choose the host's compiler; by default it just calls `compile`. */
+  readonly aroundCompile?: ((compile: () => void) => void) | undefined;
+}
+
+export interface JitStats {
+  /** Regions alive, bytes of their WebAssembly, guest instructions in them; regions compiled and milliseconds spent since the start. */
+  regions: number;
+  codeBytes: number;
+  instructions: number;
+  compiledRegions: number;
+  compileMs: number;
+}
+
+/** Reads guest code through the execute translations that a hart's TLB holds now, and notes the pages it read. */
+class TlbSource implements CodeSource {
+  readonly pages = new Map<number, CodePage | undefined>();
+  private readonly options: JitOptions;
+  private readonly tlb: number;
+
+  constructor(options: JitOptions, hart: number) {
+    this.options = options;
+    this.tlb = options.ram.u32[(hart + HART_TLB) >>> 2];
+  }
+
+  page(va: number): CodePage | undefined {
+    const number = Math.floor(va / PAGE_SIZE);
+    if (this.pages.has(number)) return this.pages.get(number);
+    const { ram, code } = this.options;
+    const at = (this.tlb + TLB_EXECUTE + 8 * (number % TLB_ENTRIES)) >>> 2;
+    const [low, high] = [ram.u32[at], ram.u32[at + 1]];
+    const page = low & 0xfffff;
+    const isHere = high !== 0xffffffff && high * 16 + (low >>> 28) === number && code.frameOf(page) !== 0;
+    const found = isHere ? { va: number * PAGE_SIZE, low, high, page, frame: code.frameOf(page) } : undefined;
+    this.pages.set(number, found);
+    return found;
+  }
+
+  private half(va: number): number | undefined {
+    const page = this.page(va);
+    return page && this.options.ram.u16[(page.frame * PAGE_SIZE + (va % PAGE_SIZE)) >>> 1];
+  }
+
+  decode(pc: number): Decoded | undefined {
+    const low = this.half(pc);
+    if (low === undefined || (low & 3) !== 3) return low === undefined ? undefined : decode(low);
+    const high = this.half(pc + 2);
+    return high === undefined ? undefined : decode(low | (high << 16));
+  }
+
+  lastTarget(pc: number): number | undefined {
+    const page = this.page(pc);
+    if (!page) return undefined;
+    const at = this.options.layout.code + page.page * CODE_PAGE_BYTES + PAGE_TARGETS + (pc % PAGE_SIZE) * 2;
+    const distance = this.options.ram.i32[at >>> 2];
+    return distance === 0 ? undefined : pc + distance;
+  }
+}
+
+export class Jit {
+  readonly stats: JitStats = { regions: 0, codeBytes: 0, instructions: 0, compiledRegions: 0, compileMs: 0 };
+  private readonly options: JitOptions;
+  private readonly table = new WebAssembly.Table({ element: "anyfunc", initial: MAX_REGIONS, maximum: MAX_REGIONS });
+  private readonly regions = new Map<string, Region>();
+  private readonly byNumber: (Region | undefined)[] = [];
+  private readonly byFrame = new Map<Pfn, Set<Region>>();
+  private readonly free: number[] = [];
+  /** Places that cannot be compiled as they are. */
+  private readonly hopeless = new Map<Pfn, Set<number>>();
+
+  constructor(options: JitOptions) {
+    this.options = options;
+    for (let number = MAX_REGIONS - 1; number >= 0; number--) this.free.push(number);
+    options.code.onDrop = (pfn) => this.drop(pfn);
+  }
+
+  /** For createInterpreter. */
+  imports(): RegionImports {
+    return {
+      regions: this.table,
+      hot: (hart, entry) => this.hot(hart, entry),
+      badEntry: (hart, entry) => this.badEntry(hart, entry),
+    };
+  }
+
+  private pcOf(hart: number): number {
+    const { u32 } = this.options.ram;
+    return u32[(hart + HART_PC + 4) >>> 2] * 2 ** 32 + u32[(hart + HART_PC) >>> 2];
+  }
+
+  private frameAt(entry: number): Pfn {
+    const { layout, code } = this.options;
+    const page = Math.floor((entry - layout.code) / CODE_PAGE_BYTES);
+    return page >= 0 && page < layout.codePages ? code.frameOf(page) : (0 as Pfn);
+  }
+
+  private hot(hart: number, entry: number): void {
+    this.options.ram.u32[entry >>> 2] = 0;
+    const frame = this.frameAt(entry);
+    const pc = this.pcOf(hart);
+    if (frame === 0 || this.hopeless.get(frame)?.has(pc)) return;
+    const known = this.regions.get(`${frame}:${pc}`);
+    if (known) this.install(known);
+    else this.compile(hart, entry, frame, pc, { guards: true, assumeInexact: this.isInexact(hart) });
+  }
+
+  private isInexact(hart: number): boolean {
+    return (this.options.ram.u32[(hart + HART_FCSR) >>> 2] & NX) !== 0;
+  }
+
+  private install(region: Region): void {
+    this.options.ram.u32[region.entry >>> 2] = (REGION | region.number) >>> 0;
+  }
+
+  private badEntry(hart: number, entry: number): void {
+    const region = this.byNumber[this.options.ram.u32[entry >>> 2] & ~REGION];
+    if (!region) return;
+    const pc = this.pcOf(hart);
+    const source = new TlbSource(this.options, hart);
+    const page = source.page(pc);
+    // The same frame mapped at another address: the region there takes the entry over.
+    if (page && region.frame === page.frame && Math.floor(region.pc / PAGE_SIZE) * PAGE_SIZE !== page.va) {
+      const other = region.pc + page.va - Math.floor(region.pc / PAGE_SIZE) * PAGE_SIZE;
+      const known = this.regions.get(`${region.frame}:${other}`);
+      if (known) this.install(known);
+      else this.compile(hart, entry, region.frame, other, region.assumptions);
+      return;
+    }
+    const fits = region.pages.every((guard) => {
+      const now = source.page(guard.va);
+      return now?.low === guard.low && now.high === guard.high;
+    });
+    if (!fits) return;
+    if (++region.misfits < MAX_MISFITS) return;
+    this.remove(region);
+    const assumeInexact = region.assumptions.assumeInexact && this.isInexact(hart);
+    if (region.assumptions.guards || assumeInexact !== region.assumptions.assumeInexact) {
+      this.compile(hart, entry, region.frame, region.pc, { guards: false, assumeInexact });
+    } else this.giveUp(region.frame, region.pc);
+  }
+
+  private giveUp(frame: Pfn, pc: number): void {
+    const places = this.hopeless.get(frame) ?? new Set();
+    this.hopeless.set(frame, places.add(pc));
+  }
+
+  private compile(hart: number, entry: number, frame: Pfn, pc: number, assumptions: Assumptions): void {
+    const started = performance.now();
+    const source = new TlbSource(this.options, hart);
+    const root = discover(source, pc, LIMITS);
+    if (!root || root.lines.length === 0) this.giveUp(frame, pc);
+    else this.build(hart, entry, frame, root, source, assumptions);
+    this.stats.compileMs += performance.now() - started;
+  }
+
+  private build(
+    hart: number,
+    entry: number,
+    frame: Pfn,
+    root: Block,
+    source: TlbSource,
+    assumptions: Assumptions,
+  ): void {
+    const flow = analyze(root, assumptions);
+    const pages = this.pagesOf(flow, source);
+    const plan = { flow, pages, assumeInexact: assumptions.assumeInexact };
+    const trial = new ModuleBuilder(this.options.layout.pages);
+    let first: RegionEmitter | undefined;
+    trial.function(REGION_SIGNATURE, undefined, (code) => (first = new RegionEmitter(code, plan)).emit());
+    const builder = new ModuleBuilder(this.options.layout.pages);
+    builder.function(REGION_SIGNATURE, "region", (code) => new RegionEmitter(code, plan, first).emit());
+    const bytes = builder.finish();
+    const run = this.instantiate(hart, BigInt(root.pc), bytes);
+    this.add({
+      number: this.takeNumber(bytes.length),
+      pc: root.pc,
+      frame,
+      entry,
+      frames: pages.map((page) => page.frame),
+      pages: pages.map(({ va, low, high }) => ({ va, low, high })),
+      assumptions,
+      bytes: bytes.length,
+      instructions: flow.instructions,
+      run,
+      misfits: 0,
+    });
+  }
+
+  private pagesOf(flow: Flow, source: TlbSource): CodePage[] {
+    const pages = new Set<CodePage>();
+    for (const { block } of flow.nodes) {
+      for (const { pc, d } of block.lines) pages.add(source.page(pc)!).add(source.page(pc + d.length - 1)!);
+    }
+    return [...pages];
+  }
+
+  private instantiate(hart: number, root: bigint, bytes: Uint8Array<ArrayBuffer>): RegionFunction {
+    const { memory, ram, aroundCompile } = this.options;
+    let run: RegionFunction | undefined;
+    const compile = (): void => {
+      const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { e: { memory } });
+      run = instance.exports.region as RegionFunction;
+      // Compiled at the first call: one without budget does nothing but set pc.
+      const at = (hart + HART_PC) >>> 3;
+      const pc = ram.u64[at];
+      run(hart, 0, root);
+      ram.u64[at] = pc;
+    };
+    if (aroundCompile) aroundCompile(compile);
+    else compile();
+    return run!;
+  }
+
+  private takeNumber(bytes: number): number {
+    while (this.free.length === 0 || (this.stats.codeBytes + bytes > MAX_CODE_BYTES && this.regions.size > 0)) {
+      // The oldest one goes.
+      this.remove(this.regions.values().next().value!);
+    }
+    return this.free.pop()!;
+  }
+
+  private add(region: Region): void {
+    this.table.set(region.number, region.run);
+    this.byNumber[region.number] = region;
+    this.regions.set(`${region.frame}:${region.pc}`, region);
+    for (const frame of region.frames) {
+      const there = this.byFrame.get(frame) ?? new Set();
+      this.byFrame.set(frame, there.add(region));
+    }
+    this.install(region);
+    this.stats.regions++;
+    this.stats.compiledRegions++;
+    this.stats.codeBytes += region.bytes;
+    this.stats.instructions += region.instructions;
+  }
+
+  private remove(region: Region): void {
+    const { u32 } = this.options.ram;
+    if (u32[region.entry >>> 2] === (REGION | region.number) >>> 0) u32[region.entry >>> 2] = 0;
+    this.table.set(region.number, null);
+    this.byNumber[region.number] = undefined;
+    this.free.push(region.number);
+    this.regions.delete(`${region.frame}:${region.pc}`);
+    for (const frame of region.frames) {
+      const there = this.byFrame.get(frame);
+      there?.delete(region);
+      if (there?.size === 0) this.byFrame.delete(frame);
+    }
+    this.stats.regions--;
+    this.stats.codeBytes -= region.bytes;
+    this.stats.instructions -= region.instructions;
+  }
+
+  /** The code of a frame was dropped, the entries in its code page with it. */
+  private drop(pfn: Pfn): void {
+    this.hopeless.delete(pfn);
+    for (const region of this.byFrame.get(pfn) ?? []) this.remove(region);
+  }
+}
