@@ -108,8 +108,8 @@ describe.skipIf(noPagemap)(named("this host", noPagemap), () => {
       expect(result.totals.attributedPercent).toBeLessThan(103);
     });
 
-    test.skipIf(!existsSync(CHROMIUM))(
-      "the page opens in a browser (skipped: no chromium)",
+    test.skipIf(noChromium)(
+      named("the page opens in a browser", noChromium),
       async () => {
         const { chromium } = await import("playwright-core");
         const browser = await chromium.launch({

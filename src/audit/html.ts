@@ -17,7 +17,7 @@ const decoder = new TextDecoder();
 const decode = (name: string): string => decoder.decode(Uint8Array.from(name, (c) => c.charCodeAt(0) & 0xff));
 
 const escape = (text: string): string =>
-  text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`).replace(/[\x00-\x08\x0b-\x1f\x7f]/g, "�"); // eslint-disable-line no-control-regex
+  text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`).replace(/[\x00-\x08\x0b-\x1f\x7f]/g, "�");
 const nameOf = (row: ObjectRow): string => escape(decode(row.name));
 
 interface Cell {

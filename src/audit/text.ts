@@ -29,7 +29,7 @@ export function sortRows(rows: readonly ObjectRow[], sort: SortKey): ObjectRow[]
   return [...rows].sort(COMPARE[sort]);
 }
 
-const printable = (text: string): string => text.replace(/[\x00-\x1f\x7f-\x9f]/g, "?"); // eslint-disable-line no-control-regex
+const printable = (text: string): string => text.replace(/[\x00-\x1f\x7f-\x9f]/g, "?");
 
 function shorten(name: string, width: number): string {
   const text = printable(name);
