@@ -35,15 +35,16 @@ export interface Counters {
   usedBytes: number;
 }
 
-/** Reads the counters; `regionTableBytesPeak` is what the caller has watched. */
-export function readCounters(kernel: Kernel, watched: { regionTableBytesPeak: number }): Counters {
+/** Reads the counters. */
+export function readCounters(kernel: Kernel): Counters {
+  kernel.mshare.noteTables();
   const { memory, hardware, scheduler } = kernel;
   const { stat, frames } = memory;
   const instructions = hardware.harts.reduce((sum, hart) => sum + hart.instretNow(), 0);
   return {
     tableBytes: memory.tableBytes,
     tableBytesPeak: frames.peak[KIND_TABLE] * PAGE_SIZE,
-    regionTableBytesPeak: watched.regionTableBytesPeak,
+    regionTableBytesPeak: kernel.mshare.tableBytesPeak,
     minorFaults: stat.pgfault,
     majorFaults: stat.pgmajfault,
     links: stat.links,
@@ -61,11 +62,4 @@ export function readCounters(kernel: Kernel, watched: { regionTableBytesPeak: nu
     memoryBytes: frames.total * PAGE_SIZE,
     usedBytes: (frames.total - frames.free) * PAGE_SIZE,
   };
-}
-
-/** Page-table bytes of all regions now. */
-export function regionTableBytes(kernel: Kernel): number {
-  let sum = 0;
-  for (const region of kernel.mshare.regions.values()) sum += region.tableBytes;
-  return sum;
 }

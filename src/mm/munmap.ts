@@ -28,7 +28,11 @@ export function munmap(mm: Mm, addr: number, length: number): number {
   if (addr % PAGE_SIZE !== 0 || addr > TASK_SIZE || length > TASK_SIZE - addr) return -EINVAL;
   if (length === 0) return -EINVAL;
   const end = addr + pageUp(length);
-  if (mm.vmas.intersection(addr, end) === null) return 0;
+  const first = mm.vmas.intersection(addr, end);
+  if (first === null) return 0;
+  // Inside a window: not this process's to unmap; the region may let it through.
+  if (first.window !== null && addr >= first.start && end <= first.end && first.window.mayUnmap(first, addr, end) < 0)
+    return first.window.call(mm, first, "munmap", addr, end, 0);
   return unmapRange(mm, addr, end);
 }
 

@@ -64,7 +64,10 @@ export interface Window {
   link(mm: Mm, vma: Vma, va: number): "linked" | "present" | number;
   /** May munmap or a mapping over [start, end) take the window away? 0 (then the whole window goes) or a negative errno. */
   mayUnmap(vma: Vma, start: number, end: number): number;
-  /** mprotect, mremap, madvise, mlock, munlock, msync on [start, end) of the window (clipped to the VMA). See WindowCall. */
+  /**
+   * mprotect, mremap, madvise, mlock, munlock, msync on [start, end) of the window (clipped to the VMA), and munmap of a part that lies inside. See
+   * WindowCall.
+   */
   call(mm: Mm, vma: Vma, call: WindowCall, start: number, end: number, argument: number): number;
   /**
    * Takes all links out of the process's tables and records them in `gather` (flushed before anything is freed); the VMA is being
@@ -75,8 +78,8 @@ export interface Window {
   fork(child: Mm, vma: Vma): Window;
 }
 
-/** The calls that a window answers itself: their `argument` is prot, new size, advice, flags, 0, flags. */
-export type WindowCall = "mprotect" | "mremap" | "madvise" | "mlock" | "munlock" | "msync";
+/** The calls that a window answers itself: their `argument` is prot, new size, advice, flags, 0, flags, 0. */
+export type WindowCall = "mprotect" | "mremap" | "madvise" | "mlock" | "munlock" | "msync" | "munmap";
 
 // include/linux/mm.h. Bits above 31 are not used here: all flags of a VMA fit in a u32.
 export const VM_READ = 0x1;

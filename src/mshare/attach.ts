@@ -48,7 +48,7 @@ const WINDOW_FLAGS =
 export function attachWindow(region: Region, mm: Mm, request: AttachRequest): number {
   if (region.dead) return -ENXIO;
   const { flags, offset } = request;
-  if (!areFlagsValid(flags)) return -EINVAL;
+  if (!areFlagsValid(flags) || (flags & MSHARE_PRIVATE) !== 0) return -EINVAL;
   const size = windowSize(region, offset, request.size);
   if (size < 0) return size;
   if ((flags & MSHARE_FIXED) !== 0 && request.addr % MSHARE_GRANULE !== 0) return -EINVAL;
@@ -56,12 +56,15 @@ export function attachWindow(region: Region, mm: Mm, request: AttachRequest): nu
   const slot = findSlot(region, mm, request, size);
   if (typeof slot === "number") return slot;
   const pages = size / PAGE_SIZE;
-  if (!mayExpandVm(mm, WINDOW_FLAGS, pages) || mm.vmas.size >= MAX_MAP_COUNT) return -ENOMEM;
+  const vmFlags = (flags & MSHARE_RDONLY) !== 0 ? WINDOW_FLAGS & ~(VM_WRITE | VM_MAYWRITE) : WINDOW_FLAGS;
+  if (!mayExpandVm(mm, vmFlags, pages) || mm.vmas.size >= MAX_MAP_COUNT) return -ENOMEM;
 
   const toEnd = offset + size === region.size;
+  const view = (flags & (MSHARE_RDONLY | MSHARE_PRIVATE)) !== 0 ? region.ensureView() : null;
+  if (typeof view === "number") return view;
   const place = { slotStart: slot.start, slotEnd: slot.slotEnd, offset, size, toEnd, flags };
-  const window = new MshareWindow(region, mm, region.host, place, size);
-  const vma = new Vma(mm, slot.start, slot.start + size, WINDOW_FLAGS, offset / PAGE_SIZE, null);
+  const window = new MshareWindow(region, mm, region.host, view, place, size);
+  const vma = new Vma(mm, slot.start, slot.start + size, vmFlags, offset / PAGE_SIZE, null);
   window.join(vma);
   linkVma(vma);
   accountVm(mm, vma.flags, pages);

@@ -24,6 +24,8 @@ export class MshareManager {
   /** By id. */
   readonly regions = new Map<number, Region>();
   readonly tables: RegionTables;
+  /** The most that `tableBytes` was seen to be, by noteTables. */
+  tableBytesPeak = 0;
   #nextId = 1;
 
   constructor(memory: MemoryManager, options: MshareOptions) {
@@ -40,6 +42,17 @@ export class MshareManager {
     const region = new Region(this, this.#nextId++, host, owner);
     this.regions.set(region.id, region);
     return region;
+  }
+
+  /** Bytes of all regions' own page tables, views included. */
+  get tableBytes(): number {
+    let sum = 0;
+    for (const region of this.regions.values()) sum += region.tableBytes + region.viewTableBytes;
+    return sum;
+  }
+  /** Notes how many tables there are: when a region ends, and whenever the host looks. */
+  noteTables(): void {
+    if (this.regions.size > 0) this.tableBytesPeak = Math.max(this.tableBytesPeak, this.tableBytes);
   }
 
   /** Nothing refers to the region any more; it has ended. */

@@ -24,7 +24,7 @@ export class PrivateTables implements RegionTables {
   connect(window: MshareWindow): void {
     const start = window.hostStart;
     const shift = window.slotStart - start;
-    const mirror: Mirror = { mm: window.mm, start, end: start + window.length, shift };
+    const mirror: Mirror = { mm: window.mm, start, end: start + window.length, shift, readOnly: window.readOnly };
     this.#mirrors.set(window, mirror);
     window.host.mirrors.add(mirror);
   }

@@ -10,6 +10,7 @@ import type { VmFile } from "../mm/vma.ts";
 import * as abi from "./abi.ts";
 import type { MshareManager } from "./manager.ts";
 import type { RegionOwner } from "./owner.ts";
+import { View } from "./view.ts";
 import type { MshareWindow } from "./window.ts";
 
 /** Host address of region offset 0. Not the first 512 GiB: a host mm has no mappings below vm.mmap_min_addr either. */
@@ -71,6 +72,7 @@ export class Region {
   /** Entries of processes' tables that point at region tables now. */
   links = 0;
   #host: Mm | null;
+  #view: View | null = null;
   #faults = 0;
 
   constructor(manager: MshareManager, id: number, host: Mm, owner: RegionOwner) {
@@ -106,9 +108,20 @@ export class Region {
     return this.dead ? this.#faults : this.host.minorFaults + this.host.majorFaults;
   }
 
-  /** Bytes of the page tables under its roots. */
+  /** Bytes of the page tables under the read-write root, and under the read-only one. */
   get tableBytes(): number {
     return this.dead ? 0 : this.host.tableBytes;
+  }
+  get viewTableBytes(): number {
+    return this.#view === null ? 0 : this.#view.mm.tableBytes;
+  }
+
+  /** The read-only root, made when it is first needed; null with private tables; -ENOMEM. */
+  ensureView(): View | null | number {
+    if (!this.manager.share || this.#view !== null) return this.#view;
+    const view = View.create(this.host);
+    if (typeof view !== "number") this.#view = view;
+    return view;
   }
 
   /** Bytes of the region that have an object. */
@@ -276,11 +289,14 @@ export class Region {
    */
   end(): void {
     if (this.dead) return;
+    this.manager.noteTables();
     const { host } = this;
     const gather = host.memory.beginGather();
     for (const window of this.windows) this.manager.tables.disconnect(window, gather);
     gather.finish();
     host.sharers.clear();
+    this.#view?.end();
+    this.#view = null;
     this.#faults = this.faults;
     this.owner = null;
     this.#host = null;
@@ -317,7 +333,7 @@ export class Region {
       mapped: this.mapped,
       resident: dead ? 0 : manager.tables.residentBytes(this),
       tableBytes: this.tableBytes,
-      viewTableBytes: 0,
+      viewTableBytes: this.viewTableBytes,
       faults: this.faults,
       links: this.links,
       owner: owner === null ? 0 : owner.pid,

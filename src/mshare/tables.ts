@@ -29,31 +29,39 @@ export interface RegionTables {
 
 /** Windows link the host mm's tables. */
 export class SharedTables implements RegionTables {
-  connect(): void {
-    // Links are made by faults.
+  /** Links are made by faults. */
+  connect(window: MshareWindow): void {
+    if (window.view !== null) window.view.windows++;
   }
 
   grown(): void {}
 
   disconnect(window: MshareWindow, gather: Gather): void {
-    const { host, links, mm } = window;
-    if (links === 0) return;
-    const { lastLink } = unlinkTables(mm, window, links);
-    window.countLinks(-links);
-    gather.touchSpace(mm);
-    if (!lastLink) return;
-    const start = window.hostStart;
-    freeUnlinked(host, host, start, start + (window.slotEnd - window.slotStart), gather);
+    const { host, links, mm, view } = window;
+    if (links > 0) {
+      const { lastLink } = unlinkTables(mm, window, links);
+      window.countLinks(-links);
+      gather.touchSpace(mm);
+      const start = window.hostStart;
+      if (lastLink) freeUnlinked(window.tables, host, start, start + (window.slotEnd - window.slotStart), gather);
+    }
+    if (view !== null && --view.windows === 0) view.empty(gather);
   }
 
   link(window: MshareWindow, va: number): number {
-    const written = linkTables(window.mm, window.host, window, va);
+    const { view } = window;
+    if (view !== null) {
+      const error = view.fill(va - window.slotStart + window.hostStart);
+      if (error < 0) return error;
+    }
+    const written = linkTables(window.mm, window.tables, window, va);
     if (written > 0) window.countLinks(written);
     return written;
   }
 
   populate(window: MshareWindow): void {
-    window.countLinks(linkAll(window.mm, window.host, window));
+    window.view?.fillAll(window.hostStart, window.hostStart + window.length);
+    window.countLinks(linkAll(window.mm, window.tables, window));
   }
 
   madvise(region: Region, offset: number, length: number, advice: number): number {

@@ -4,12 +4,17 @@ import { PTE_A, PTE_D } from "../machine/pte.ts";
 import { FRAME_DIRTY, KIND_ZERO } from "../mm/frame.ts";
 import type { MemoryManager } from "../mm/memory-manager.ts";
 import type { Mm } from "../mm/mm.ts";
-import { PTE_PRESENT, findTable, leafIndex, nextTableAddress } from "../mm/page-table.ts";
+import { PTE_PRESENT, findTable, leafIndex, nextTableAddress, readLeaf } from "../mm/page-table.ts";
 import type { Vma } from "../mm/vma.ts";
 import { MshareWindow } from "./window.ts";
 
 /** Calls `visit` for each present leaf entry of [start, end) in the tables of `mm`; tables of others that it links count. */
-export function forEachPresent(mm: Mm, start: number, end: number, visit: (pfn: Pfn, pte: number) => void): void {
+export function forEachPresent(
+  mm: Mm,
+  start: number,
+  end: number,
+  visit: (pfn: Pfn, pte: number, va: number) => void,
+): void {
   const { ram } = mm.memory;
   for (let va = nextTableAddress(ram, mm.root, start, end); va < end;) {
     const table = findTable(ram, mm.root, va);
@@ -17,7 +22,7 @@ export function forEachPresent(mm: Mm, start: number, end: number, visit: (pfn: 
     const stop = leafIndex(va) + (Math.min(next, end) - va) / PAGE_SIZE;
     for (let index = leafIndex(va); index < stop; index++) {
       const pte = ram.readPte(table, index);
-      if ((pte & PTE_PRESENT) !== 0) visit((pte >>> 10) as Pfn, pte);
+      if ((pte & PTE_PRESENT) !== 0) visit((pte >>> 10) as Pfn, pte, next - PMD_SIZE + index * PAGE_SIZE);
     }
     va = nextTableAddress(ram, mm.root, next, end);
   }
@@ -106,8 +111,11 @@ export function windowUsage(window: MshareWindow): WindowUsage {
   const { space, start } = spaceOf(window);
   // In the region's tables a page is mapped once, for all its sharers.
   const sharers = window.shared ? Math.max(1, window.host.sharers.size) - 1 : 0;
-  forEachPresent(space, start, start + window.length, (pfn, pte) => {
-    const users = frames.mapcount[pfn] + sharers;
+  const { view, mm } = window;
+  forEachPresent(space, start, start + window.length, (pfn, pte, va) => {
+    // The region's read-only root maps it a second time for the same sharers.
+    const twice = view !== null && readLeaf(mm.memory.ram, view.mm.root, va) !== 0 ? 1 : 0;
+    const users = frames.mapcount[pfn] - twice + sharers;
     const dirty = (pte & PTE_D) !== 0 || (frames.flags[pfn] & FRAME_DIRTY) !== 0;
     usage.rss += PAGE_SIZE;
     usage.pss += PAGE_SIZE / users;

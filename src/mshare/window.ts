@@ -7,10 +7,11 @@ import * as mman from "../mm/constants.ts";
 import type { Mm } from "../mm/mm.ts";
 import type { Gather } from "../mm/shootdown.ts";
 import { VM_DONTCOPY, VM_DONTDUMP, type Vma, type Window, type WindowCall } from "../mm/vma.ts";
-import { MSHARE_PASSTHROUGH } from "./abi.ts";
+import { MSHARE_PASSTHROUGH, MSHARE_PRIVATE, MSHARE_RDONLY } from "./abi.ts";
 import type { LinkedWindow } from "./link.ts";
 import { populateWindow } from "./populate.ts";
 import type { Region } from "./region.ts";
+import type { View } from "./view.ts";
 
 /** Where a window lies and what it shows. Addresses, offsets and sizes in bytes. */
 export interface WindowPlace {
@@ -38,12 +39,15 @@ export class MshareWindow implements Window, LinkedWindow {
   length: number;
   /** Entries of the process's tables that point at the region's. */
   links = 0;
+  /** The read-only root that it links; null: the read-write one. */
+  readonly view: View | null;
   #vma: Vma | null = null;
 
-  constructor(region: Region, mm: Mm, host: Mm, place: WindowPlace, length: number) {
+  constructor(region: Region, mm: Mm, host: Mm, view: View | null, place: WindowPlace, length: number) {
     this.region = region;
     this.mm = mm;
     this.host = host;
+    this.view = view;
     this.slotStart = place.slotStart;
     this.slotEnd = place.slotEnd;
     this.offset = place.offset;
@@ -71,6 +75,14 @@ export class MshareWindow implements Window, LinkedWindow {
   }
   get shared(): boolean {
     return this.region.manager.share;
+  }
+  get tables(): Mm {
+    if (!this.shared) return this.mm;
+    return this.view === null ? this.host : this.view.mm;
+  }
+  /** Region pages are never written through it. */
+  get readOnly(): boolean {
+    return (this.flags & (MSHARE_RDONLY | MSHARE_PRIVATE)) !== 0;
   }
   get passthrough(): boolean {
     return (this.flags & MSHARE_PASSTHROUGH) !== 0;
@@ -140,6 +152,8 @@ export class MshareWindow implements Window, LinkedWindow {
         return region.unlock(offset, length);
       case "msync":
         return region.sync(offset, length, argument);
+      case "munmap":
+        return this.passthrough ? region.unmap(offset, length) : -EINVAL;
       case "mprotect":
         return this.passthrough ? region.protect(offset, length, argument) : -EINVAL;
       default:
@@ -197,7 +211,7 @@ export class MshareWindow implements Window, LinkedWindow {
   }
 
   fork(child: Mm, vma: Vma): Window {
-    const copy = new MshareWindow(this.region, child, this.host, this, this.length);
+    const copy = new MshareWindow(this.region, child, this.host, this.view, this, this.length);
     copy.join(vma);
     return copy;
   }
