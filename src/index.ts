@@ -2,7 +2,7 @@
 // docs/library.md is its guide.
 import { EEXIST, ENOMEM, ENOSPC, EROFS } from "./base/errno.ts";
 import { MAX_GUEST_RAM, MAX_HARTS, MIN_GUEST_RAM } from "./base/limits.ts";
-import { type Counters, readCounters, regionTableBytes } from "./host/counters.ts";
+import { type Counters, readCounters } from "./host/counters.ts";
 import { Deadlock, drive } from "./host/drive.ts";
 import type { Host } from "./host/host.ts";
 import { NodeFs } from "./host/node-fs.ts";
@@ -103,7 +103,6 @@ export class Machine {
   readonly #stdout = new Capture();
   readonly #stderr = new Capture();
   #program: Process | null = null;
-  #regionTableBytesPeak = 0;
 
   /** Throws MachineError if the options ask for what cannot be. */
   constructor(options: MachineOptions = {}) {
@@ -129,8 +128,6 @@ export class Machine {
       },
       files: { mounts, files: Object.entries(options.files ?? {}).map(([path, data]) => fileOf(path, data)) },
     });
-    // 4. Counters that must be watched while they change.
-    this.kernel.processExitHooks.unshift(() => this.#watch());
     this.#host.onSignal = (signo) => this.signal(signo);
   }
 
@@ -156,7 +153,7 @@ export class Machine {
     };
     this.#host.begin();
     try {
-      await drive(kernel, this.#host, () => this.#watch() || ended);
+      await drive(kernel, this.#host, () => ended);
       this.#program = null;
       await this.#endOthers();
       if (this.#options.verify) kernel.memory.verify();
@@ -186,7 +183,7 @@ export class Machine {
 
   /** The counters now. */
   counters(): Counters {
-    return readCounters(this.kernel, { regionTableBytesPeak: this.#regionTableBytesPeak });
+    return readCounters(this.kernel);
   }
 
   /** Recounts frames, tables and counters; throws if something is wrong. */
@@ -207,7 +204,7 @@ export class Machine {
         terminal,
         onStdout: out,
         onStderr: err,
-        log: log ?? ((line) => err(bytesOf(`mshare: ${line}\n`))),
+        log: log ?? ((line) => err(bytesOf(line + "\n"))),
       });
     }
     if (Array.isArray(stdin)) throw new MachineError("scripted input needs collected output");
@@ -272,13 +269,6 @@ export class Machine {
     const others = (): Process[] => [...kernel.processes.values()].filter((process) => process !== kernel.init);
     for (const process of others()) kernel.signals.sendToProcess(process, { signo: SIGKILL, code: 0 });
     await drive(kernel, this.#host, () => others().length === 0);
-  }
-
-  /** Looks at what has no high-water mark of its own. False, so that it can stand in a condition. */
-  #watch(): boolean {
-    if (this.kernel.mshare.regions.size > 0)
-      this.#regionTableBytesPeak = Math.max(this.#regionTableBytesPeak, regionTableBytes(this.kernel));
-    return false;
   }
 }
 

@@ -17,7 +17,7 @@ export interface NodeHostOptions {
   /** "inherit": this process's own; else called with each piece. */
   stdout: "inherit" | ((bytes: Uint8Array) => void);
   stderr: "inherit" | ((bytes: Uint8Array) => void);
-  /** The kernel's own messages; default: lines on stderr that begin with "mshare: ". */
+  /** The kernel's own messages; default: lines on stderr. */
   log?: ((line: string) => void) | undefined;
 }
 
@@ -164,7 +164,7 @@ export class NodeHost implements Host {
       stdout: stdout === "inherit" ? new DescriptorOutput(1, process.stdout) : new FunctionOutput(stdout),
       stderr: errors,
       onResize: null,
-      log: options.log ?? ((line) => void errors.write(Buffer.from(`mshare: ${line}\n`))),
+      log: options.log ?? ((line) => void errors.write(Buffer.from(line + "\n"))),
     };
   }
 
