@@ -26,6 +26,7 @@ import { ShmTable } from "./shm.ts";
 import { SignalHandlers } from "./signal-handlers.ts";
 import { Signals } from "./signal.ts";
 import { SIGCHLD } from "./siginfo.ts";
+import { Strace } from "./strace.ts";
 import { ALL_CALLS, SyscallTable } from "./syscall/all.ts";
 import { Task } from "./task.ts";
 import { TimerQueue } from "./timer.ts";
@@ -86,6 +87,7 @@ export function boot(options: BootOptions): Kernel {
   kernel.signals = new Signals(kernel);
   kernel.scheduler = new Scheduler(kernel);
   kernel.syscalls = new SyscallTable(kernel, ALL_CALLS);
+  if (options.kernel.strace !== undefined) kernel.strace = new Strace(kernel, options.kernel.strace);
   kernel.verifier = verify ? new Verifier(memory) : null;
 
   // 4. The file tree.

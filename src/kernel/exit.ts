@@ -20,10 +20,12 @@ export function exitTask(task: Task, status: number): void {
   const { kernel, process } = task;
   if (task.exited) throw new KernelBug(`task ${task.tid} exits twice`);
   task.exitStatus = status;
+  kernel.strace?.exited(task, status);
   task.call = null;
   task.waiting = null;
   const last = process.threads.size === 1;
   if (last) {
+    kernel.beforeExit?.(process);
     process.posixTimers?.deleteAll();
     process.posixTimers = null;
     for (const timer of process.itimers) timer.expires = Infinity;

@@ -49,6 +49,7 @@ export function returnToUser(task: Task): boolean {
     const info = dequeue(task, ~task.sigmask);
     if (info === null) break;
     const { signo } = info;
+    task.kernel.strace?.signal(task, info);
     const action = process.handlers.get(signo);
     if (action.handler === SIG_IGN) continue;
     if (action.handler !== SIG_DFL) {

@@ -131,7 +131,7 @@ export const dirCalls: readonly SyscallEntry[] = [
   { nr: 17, name: "getcwd", handler: getcwd, args: "ptr size" },
   { nr: 33, name: "mknodat", handler: mknodat, args: "dirfd path mode hex" },
   { nr: 34, name: "mkdirat", handler: mkdirat, args: "dirfd path mode" },
-  { nr: 35, name: "unlinkat", handler: unlinkat, args: "dirfd path hex" },
+  { nr: 35, name: "unlinkat", handler: unlinkat, args: "dirfd path atflags" },
   { nr: 36, name: "symlinkat", handler: symlinkat, args: "path dirfd path" },
   { nr: 37, name: "linkat", handler: linkat, args: "dirfd path dirfd path hex" },
   { nr: 49, name: "chdir", handler: chdir, args: "path" },

@@ -435,7 +435,7 @@ export const fdCalls: readonly SyscallEntry[] = [
   { nr: 32, name: "flock", handler: flock, args: "fd hex" },
   { nr: 56, name: "openat", handler: openat, args: "dirfd path oflags mode" },
   { nr: 57, name: "close", handler: (task, args) => task.files.close(args.u32(0)), args: "fd" },
-  { nr: 59, name: "pipe2", handler: pipe2, args: "ptr oflags" },
+  { nr: 59, name: "pipe2", handler: pipe2, args: "fdpair oflags" },
   { nr: 166, name: "umask", handler: umask, args: "mode" },
   { nr: 279, name: "memfd_create", handler: memfd, args: "path hex" },
   { nr: 436, name: "close_range", handler: closeRange, args: "uint uint hex" },

@@ -2,6 +2,7 @@
 // here are fs/read_write.c's; what a file does is its own business (kernel/fs/file.ts). Hot: read and write of small sizes allocate little.
 import { EAGAIN, EBADF, EFAULT, EFBIG, EINVAL, EISDIR, ENODEV, ENOTTY, EOPNOTSUPP, ESPIPE } from "../../base/errno.ts";
 import { MAX_RW_COUNT, TASK_SIZE } from "../../base/limits.ts";
+import { pageDown } from "../../base/numbers.ts";
 import { FIGETBSZ, FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, O_NONBLOCK } from "../fs/abi.ts";
 import { FASYNC, O_APPEND, S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, isDir, isRegular } from "../fs/abi.ts";
 import type { OpenFile, ReadResult } from "../fs/file.ts";
@@ -30,8 +31,9 @@ function deliver(task: Task, file: OpenFile, address: number, got: ReadResult, p
   if (typeof got === "number") return got;
   const length = got.length;
   if (length === 0) return 0;
-  const copied = writeUser(task.mm, address, got);
+  let copied = writeUser(task.mm, address, got);
   if (copied === length) return length;
+  copied = settledBytes(file, copied);
   if (pos === undefined) file.unread(got.subarray(copied));
   return copied || -EFAULT;
 }
@@ -87,7 +89,8 @@ function readSpans(task: Task, file: OpenFile, spans: readonly UserSpan[], pos: 
   let done = 0;
   const finish = (got: ReadResult): number => {
     if (typeof got === "number") return got;
-    const copied = scatter(task.mm, spans, done, got);
+    let copied = scatter(task.mm, spans, done, got);
+    if (copied < got.length) copied = settledBytes(file, copied);
     if (copied < got.length && pos === undefined) file.unread(got.subarray(copied));
     return copied === 0 && got.length > 0 ? -EFAULT : copied;
   };
@@ -108,13 +111,21 @@ function readSpans(task: Task, file: OpenFile, spans: readonly UserSpan[], pos: 
 
 // Writing
 
-/** Small writes come from here: the call is over, or has copied it, before the next one begins. */
+/**
+ * What a fault in the middle leaves of `copied` bytes: files take them all, pipes whole pages; messages and counters are whole or nothing.
+ */
+function settledBytes(file: OpenFile, copied: number): number {
+  if (file instanceof PipeFile) return pageDown(copied);
+  return file.seekable ? copied : 0;
+}
+
+/** Bytes of the user's for a write. */
 const fetchBytes = (task: Task, address: number, length: number, file: OpenFile): Uint8Array | number => {
   const bytes = new Uint8Array(length);
   const copied = readUser(task.mm, address, bytes);
   if (copied === length) return bytes;
-  // Files and pipes take what could be read before the fault; messages and counters are whole or nothing.
-  return copied > 0 && (file.seekable || file instanceof PipeFile) ? bytes.subarray(0, copied) : -EFAULT;
+  const settled = settledBytes(file, copied);
+  return settled > 0 ? bytes.subarray(0, settled) : -EFAULT;
 };
 
 /** write(2) and pwrite64(2) with the checks that are common to all files. */
@@ -183,7 +194,8 @@ function writeSpans(task: Task, file: OpenFile, spans: readonly UserSpan[], pos:
   return writePieces(task, file, length, pos, (from, count) => {
     const bytes = gather(task.mm, spans, from, count);
     if (bytes.length === count) return bytes;
-    return bytes.length > 0 && (file.seekable || file instanceof PipeFile) ? bytes : -EFAULT;
+    const settled = settledBytes(file, bytes.length);
+    return settled > 0 ? bytes.subarray(0, settled) : -EFAULT;
   });
 }
 
@@ -362,7 +374,7 @@ export const fileCalls: readonly SyscallEntry[] = [
   { nr: 29, name: "ioctl", handler: ioctl, args: "fd hex ptr" },
   { nr: 46, name: "ftruncate", handler: ftruncate, args: "fd off" },
   { nr: 47, name: "fallocate", handler: fallocate, args: "fd hex off off" },
-  { nr: 62, name: "lseek", handler: lseek, args: "fd off int" },
+  { nr: 62, name: "lseek", handler: lseek, args: "fd off whence" },
   { nr: 63, name: "read", handler: read, args: "fd rbuf size" },
   { nr: 64, name: "write", handler: write, args: "fd buf size" },
   { nr: 65, name: "readv", handler: (t, a) => vectorRead(t, a, undefined, 0), args: "fd ptr size" },

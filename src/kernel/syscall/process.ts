@@ -371,8 +371,8 @@ export const processCalls: readonly SyscallEntry[] = [
   { nr: 173, name: "getppid", handler: sysGetppid, args: "" },
   { nr: 178, name: "gettid", handler: (task) => task.tid, args: "" },
   { nr: 220, name: "clone", handler: sysClone, args: "clone ptr ptr ptr ptr" },
-  { nr: 221, name: "execve", handler: sysExecve, args: "path ptr ptr" },
-  { nr: 260, name: "wait4", handler: sysWait4, args: "pid ptr hex ptr" },
-  { nr: 281, name: "execveat", handler: sysExecveat, args: "dirfd path ptr ptr hex" },
+  { nr: 221, name: "execve", handler: sysExecve, args: "path argv envp" },
+  { nr: 260, name: "wait4", handler: sysWait4, args: "pid wstatus woptions ptr" },
+  { nr: 281, name: "execveat", handler: sysExecveat, args: "dirfd path argv envp atflags" },
   { nr: 435, name: "clone3", handler: sysClone3, args: "ptr size" },
 ];

@@ -14,10 +14,11 @@ export interface SyscallEntry {
   readonly name: string;
   readonly handler: Handler;
   /**
-   * How strace shows each argument, one word per argument, separated by spaces:
-   * fd dirfd (AT_FDCWD) path (string in user memory) ptr int uint long size off hex oct (mode) oflags prot mflags (mmap) sig pid
-   * tid clone futex (op) timespec buf (bytes in user memory, length in the next argument) rbuf (same, filled by the call) ?? words unknown to
-   * strace.ts show as hex. "" for no arguments.
+   * How strace shows each argument, one word per argument, separated by spaces (strace-args.ts):
+   * fd dirfd (AT_FDCWD) path (string in user memory) ptr int uint long size off hex oct mode oflags prot mflags (mmap) madvice sig pid tid
+   * clone futex (op) clock timespec itimer itimerspec itimerval sigset sigaction how whence fcntl epollop pollfds atflags woptions argv envp
+   * ipckey ipcflags ipccmd semcmd shmflags, buf (bytes in user memory, length in the next argument). Filled by the call: rbuf (its result is the
+   * length) wstatus otimespec osigset osigaction fdpair. Words unknown there show as hex. "" for no arguments.
    */
   readonly args: string;
 }
