@@ -80,6 +80,8 @@ export abstract class Inode {
   readonly btime: Timespec;
   /** Record and flock locks; null until the first one. */
   locks: FileLocks | null = null;
+  /** Made by O_TMPFILE without O_EXCL and not linked yet: may get its first name (I_LINKABLE). */
+  linkable = false;
   /** Extended attributes by full name; null until the first one. */
   xattrs: Map<string, Uint8Array> | null = null;
   /** Open files and paths that hold it; when it reaches 0 and nlink is 0 the data go. */

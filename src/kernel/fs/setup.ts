@@ -14,6 +14,7 @@ import { PipeFs } from "./pipe.ts";
 import { ProcFs } from "./procfs.ts";
 import { PtsFs } from "./pty.ts";
 import { RamFile, RamFs } from "./ramfs.ts";
+import { SocketFs } from "./socket-names.ts";
 import { Standard } from "./stdio.ts";
 import { SysFs } from "./sysfs.ts";
 import { tmpfsFromOptions } from "./tmpfs-options.ts";
@@ -45,6 +46,7 @@ export function setUpFiles(kernel: Kernel, options: FileSetupOptions = {}): void
   vfs.nextDevMinor = FIRST_MINOR + 1;
   vfs.memfds = new RamFs(kernel.memory, { devMinor: MEMFD_MINOR, now, maxPages: Infinity });
   vfs.pipes = new PipeFs(vfs.allocateDevMinor(), now);
+  vfs.sockets = new SocketFs(vfs.allocateDevMinor(), now);
   vfs.openFifo = (_task, path, flags) => vfs.pipes.openFifo(path, flags);
   if (rootMount && !rootMount.fs.writable) vfs.root.mount.flags |= MNT_RDONLY;
   kernel.vfs = vfs;
@@ -69,7 +71,7 @@ export function setUpFiles(kernel: Kernel, options: FileSetupOptions = {}): void
   attach(tmpfs(0o1777), "/dev/shm", "tmpfs", MNT_NOSUID | MNT_NODEV);
   attach(new ProcFs(kernel, vfs.allocateDevMinor()), "/proc", "proc", safe);
   attach(new SysFs(kernel, vfs.allocateDevMinor()), "/sys", "sysfs", safe);
-  attach(tmpfs(0o1777), "/tmp", "tmpfs", MNT_NOSUID | MNT_NODEV);
+  attach(tmpfs(0o1777), "/tmp", "tmpfs", 0);
   attach(tmpfs(0o755), "/run", "tmpfs", MNT_NOSUID | MNT_NODEV);
 
   for (const { fs, at } of mounts) {

@@ -53,6 +53,7 @@ import { Walk } from "./namei.ts";
 import { newInodeOwner, ownerOrCapable, permission } from "./permission.ts";
 import type { PipeFs } from "./pipe.ts";
 import type { RamFs } from "./ramfs.ts";
+import type { SocketFs } from "./socket-names.ts";
 import type { Standard } from "./stdio.ts";
 
 /** Makes the open file of a special inode: devices by number, FIFOs. Registered by devfs and pipe. */
@@ -83,6 +84,8 @@ export class Vfs {
   // Set by setup.ts.
   /** Unnamed pipes and the pipes behind FIFOs. */
   pipes!: PipeFs;
+  /** Sockets and their names. */
+  sockets!: SocketFs;
   /** The tmpfs that nobody sees: memfds are its files. */
   memfds!: RamFs;
   /** The standard streams of the host and the console. */
@@ -334,6 +337,7 @@ export class Vfs {
     if (flags & O_DIRECTORY) return -EINVAL;
     const directory = walk.cur;
     if (directory.mount.readOnly) return -EROFS;
+    if (directory.dentry.unlinked) return -ENOENT;
     const denied = permission(task, directory, MAY_WRITE | MAY_EXEC);
     if (denied) return denied;
     const make = newInodeOwner(task, directory.inode, S_IFREG | (mode & 0o7777 & ~task.fs.umask));
@@ -356,7 +360,8 @@ export class Vfs {
     if (typeof inode === "number") return inode;
     const dentry = new Dentry(`#${inode.ino}`, directory.dentry, inode);
     dentry.unlinked = true;
-    return this.openInode(task, new Path(directory.mount, dentry), flags & ~(O_DIRECTORY | __O_TMPFILE | O_EXCL));
+    inode.linkable = (flags & O_EXCL) === 0;
+    return this.openInode(task, new Path(directory.mount, dentry), flags);
   }
 }
 

@@ -22,6 +22,7 @@ import { schedCalls } from "./sched.ts";
 import { semCalls } from "./sem.ts";
 import { shmCalls } from "./shm.ts";
 import { signalCalls } from "./signal.ts";
+import { socketCalls } from "./socket.ts";
 import type { Handler, SyscallEntry } from "./table.ts";
 import { timeCalls } from "./time.ts";
 
@@ -43,6 +44,7 @@ export const ALL_CALLS: readonly SyscallEntry[] = [
   ...futexCalls,
   ...pollCalls,
   ...pidfdCalls,
+  ...socketCalls,
   ...shmCalls,
   ...semCalls,
   ...messageCalls,
