@@ -3,7 +3,9 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { KernelBug } from "../base/bug.ts";
+import { AuditError } from "../audit/audit.ts";
 import { Deadlock, MachineError } from "../index.ts";
+import { auditCommand } from "./audit.ts";
 import { addDemo } from "./demo.ts";
 import { packageFile } from "./package.ts";
 import { addRun } from "./run.ts";
@@ -27,6 +29,7 @@ export function commandLine(): Command {
     .configureOutput({ outputError: (text, write) => write(`mshare: ${oneLine(text)}\n`) });
   addRun(program);
   addDemo(program);
+  program.addCommand(auditCommand());
   program.version(version(), "-V, --version", "print the version");
   program.helpCommand("help [command]", "print a command's help");
   for (const command of program.commands) command.exitOverride().copyInheritedSettings(program);
@@ -54,6 +57,10 @@ function endWith(error: unknown): number {
   if (error instanceof MachineError) {
     process.stderr.write(`mshare: ${error.message}\n`);
     return error.exitStatus;
+  }
+  if (error instanceof AuditError) {
+    process.stderr.write(`mshare audit: ${error.message}\n`);
+    return 1;
   }
   if (error instanceof Deadlock) {
     process.stderr.write(`mshare: ${error.message}\n`);

@@ -108,6 +108,8 @@ export class Kernel implements KernelParts {
   };
   /** Called when a signal that dumps core ends a program, before its memory goes: for `--verbose` reports. */
   onFatalSignal: ((task: Task, info: SigInfo) => void) | null = null;
+  /** Called when the last thread of a process is about to exit, while it still has its memory: audits are taken then. */
+  beforeExit: ((process: Process) => void) | null = null;
   /** Called when the last thread of a process has exited and its files and memory are released (mshare: regions lose their owner). */
   readonly processExitHooks: ((process: Process) => void)[] = [];
   /** Called when a process has been reaped (Machine.run waits for its program so). */
