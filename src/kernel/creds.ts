@@ -27,7 +27,7 @@ export class Creds {
   sgid = 0;
   fsuid = 0;
   fsgid = 0;
-  groups: readonly number[] = [0];
+  groups: readonly number[] = [];
   /** Capability sets: bit n is capability n. */
   effective = CAP_FULL_SET;
   permitted = CAP_FULL_SET;

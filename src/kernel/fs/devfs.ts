@@ -34,9 +34,9 @@ class MemFile extends OpenFile {
   override get seekable(): boolean {
     return true;
   }
-  /** Seeking anywhere is allowed and means nothing (null_lseek, noop_llseek). */
-  override seek(offset: number): number {
-    return this.#kind === "random" ? this.pos : (this.pos = Math.max(0, offset));
+  /** Seeking is allowed and means nothing: null_lseek and noop_llseek. */
+  override seek(): number {
+    return 0;
   }
   override read(_task: Task, length: number): Uint8Array | number {
     if (this.#kind === "null") return new Uint8Array(0);

@@ -48,6 +48,7 @@ function mayCreate(task: Task, walk: Walk, options: { directory: boolean }): num
   // "name/" can only become a directory.
   if (walk.trailing && !options.directory) return -ENOENT;
   if (walk.cur.mount.readOnly) return -EROFS;
+  if (walk.cur.dentry.unlinked) return -ENOENT;
   return permission(task, walk.cur, MAY_WRITE | MAY_EXEC);
 }
 
@@ -120,9 +121,10 @@ export function link(
   if (walk.cur.mount !== source.mount) return -EXDEV;
   const inode = source.inode;
   if (inode.isDir) return -EPERM;
-  const tmpfile = source.dentry.unlinked && inode.users > 0 && options.follow;
-  if (inode.nlink === 0 && !tmpfile) return -ENOENT;
-  return walk.cur.inode.link(walk.last, inode);
+  if (inode.nlink === 0 && !inode.linkable) return -ENOENT;
+  const refused = walk.cur.inode.link(walk.last, inode);
+  if (refused === 0) inode.linkable = false;
+  return refused;
 }
 
 /** unlinkat(2) without AT_REMOVEDIR. */

@@ -3,8 +3,8 @@
 import { EINVAL, ENOSYS } from "../../base/errno.ts";
 import type { Task } from "../task.ts";
 import { F_SEAL_EXEC, F_SEAL_SEAL, O_LARGEFILE, O_RDWR, S_IFREG } from "./abi.ts";
-import { type RamFile, type RamFs, unnamedFile } from "./ramfs.ts";
-import { RegularFile } from "./regular.ts";
+import { type RamFile, type RamFs, RamRegularFile, unnamedFile } from "./ramfs.ts";
+import type { RegularFile } from "./regular.ts";
 import type { Vfs } from "./vfs.ts";
 
 export const MFD_CLOEXEC = 0x1;
@@ -17,7 +17,7 @@ export const MFD_NAME_MAX = 249;
 /** With MFD_HUGETLB the upper six bits are the page size. */
 const HUGE_SIZE_BITS = 0xfc000000;
 
-class MemfdFile extends RegularFile {
+class MemfdFile extends RamRegularFile {
   readonly #name: string;
   readonly #inode: RamFile;
   constructor(vfs: Vfs, inode: RamFile, name: string, flags: number) {

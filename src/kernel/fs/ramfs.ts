@@ -1,16 +1,18 @@
 // tmpfs: files in memory. Names are kept here; the pages of regular files are ShmemObjects, counted and mapped like all shared memory.
 // The root file system, /tmp, /dev/shm and /dev are instances of it. Mounted by boot.ts and mount(2).
 
-import { ENOENT, ENOSPC, ENOTEMPTY } from "../../base/errno.ts";
+import { ENOENT, ENOSPC, ENOTEMPTY, EPERM } from "../../base/errno.ts";
 import { NAME_MAX } from "../../base/limits.ts";
+import { PAGE_SIZE } from "../../base/numbers.ts";
+import { FRAME_DIRTY } from "../../mm/frame.ts";
 import { type PageQuota, ShmemObject } from "../../mm/object.ts";
 import type { MemoryManager } from "../../mm/memory-manager.ts";
 import type { Task } from "../task.ts";
 import type { Timespec } from "./abi.ts";
-import { F_SEAL_SEAL, S_IFDIR, S_IFMT, S_IFREG, TMPFS_MAGIC } from "./abi.ts";
+import { F_SEAL_EXEC, F_SEAL_SEAL, S_IFDIR, S_IFMT, S_IFREG, TMPFS_MAGIC } from "./abi.ts";
 import { DirFile } from "./dirfile.ts";
 import type { OpenFile } from "./file.ts";
-import { type DirEntry, Filesystem, Inode, type NewInode, type Path, entryOf } from "./inode.ts";
+import { type AttrChange, type DirEntry, Filesystem, Inode, type NewInode, type Path, entryOf } from "./inode.ts";
 import { type PagedInode, RegularFile, resizePaged } from "./regular.ts";
 import type { StatFs } from "./stat.ts";
 
@@ -218,12 +220,38 @@ export class RamFile extends RamInode implements PagedInode {
   override truncate(size: number): number {
     return resizePaged(this, size);
   }
+  override setAttr(change: AttrChange): number {
+    const toggled = change.mode === undefined ? 0 : (change.mode ^ this.mode) & 0o111;
+    return this.seals & F_SEAL_EXEC && toggled !== 0 ? -EPERM : super.setAttr(change);
+  }
   override open(task: Task, path: Path, flags: number): OpenFile {
-    return new RegularFile(task.kernel.vfs, this, path, flags);
+    return new RamRegularFile(task.kernel.vfs, this, path, flags);
   }
   protected override evict(): void {
     super.evict();
     this.object.release();
+  }
+}
+
+/** An open regular file: pages that are not there, or were only allocated, are holes. */
+export class RamRegularFile extends RegularFile {
+  override findData(offset: number): number {
+    for (let at = offset; at < this.inode.size; at = (Math.floor(at / PAGE_SIZE) + 1) * PAGE_SIZE) {
+      if (this.#holdsData(Math.floor(at / PAGE_SIZE))) return at;
+    }
+    return this.inode.size;
+  }
+  override findHole(offset: number): number {
+    let at = offset;
+    while (at < this.inode.size && this.#holdsData(Math.floor(at / PAGE_SIZE))) {
+      at = (Math.floor(at / PAGE_SIZE) + 1) * PAGE_SIZE;
+    }
+    return at;
+  }
+  #holdsData(index: number): boolean {
+    const { pages, memory } = this.inode.object;
+    const pfn = pages.get(index);
+    return pfn !== 0 && ((memory.frames.flags[pfn] & FRAME_DIRTY) !== 0 || memory.frames.mapcount[pfn] > 0);
   }
 }
 

@@ -97,9 +97,18 @@ export class RegularFile extends OpenFile {
 
   override seek(offset: number, whence: number): number {
     if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return super.seek(offset, whence);
-    const size = this.inode.size;
+    const { size } = this.inode;
     if (offset < 0 || offset >= size) return -ENXIO;
-    return (this.pos = whence === SEEK_DATA ? offset : size);
+    const found = whence === SEEK_DATA ? this.findData(offset) : this.findHole(offset);
+    return found >= size && whence === SEEK_DATA ? -ENXIO : (this.pos = Math.min(found, size));
+  }
+  /** Where data begin at or after `offset`, the size if there are none. A file system that knows of no holes says: at once. */
+  protected findData(offset: number): number {
+    return offset;
+  }
+  /** Where a hole begins at or after `offset`; the end of the file is one. */
+  protected findHole(_offset: number): number {
+    return this.inode.size;
   }
 
   override truncate(size: number): number {

@@ -50,7 +50,6 @@ function* deliverLater(
 /** read(2) and pread64(2) with the checks that are common to all files. */
 function readInto(task: Task, file: OpenFile, address: number, length: number, pos: Position): SyscallResult {
   if (!file.readable) return -EBADF;
-  if (length > Number.MAX_SAFE_INTEGER) return -EINVAL;
   if (address + length > TASK_SIZE) return -EFAULT;
   if (length > CHUNK) return readLong(task, file, address, Math.min(length, MAX_RW_COUNT), pos);
   const got = file.read(task, length, pos);
@@ -131,7 +130,6 @@ const fetchBytes = (task: Task, address: number, length: number, file: OpenFile)
 /** write(2) and pwrite64(2) with the checks that are common to all files. */
 function writeFrom(task: Task, file: OpenFile, address: number, length: number, pos: Position): SyscallResult {
   if (!file.writable) return -EBADF;
-  if (length > Number.MAX_SAFE_INTEGER) return -EINVAL;
   if (address + length > TASK_SIZE) return -EFAULT;
   if (length > CHUNK) {
     return writePieces(task, file, Math.min(length, MAX_RW_COUNT), pos, (from, count) =>
