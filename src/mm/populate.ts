@@ -6,7 +6,17 @@ import { ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import { resolveAhead } from "./fault.ts";
 import { MADV_POPULATE_READ, MADV_POPULATE_WRITE } from "./constants.ts";
 import type { Mm } from "./mm.ts";
-import { VM_IO, VM_LOCKONFAULT, VM_MAYREAD, VM_PFNMAP, VM_READ, VM_SHARED, VM_WRITE, type Vma } from "./vma.ts";
+import {
+  VM_ACCESS_FLAGS,
+  VM_IO,
+  VM_LOCKONFAULT,
+  VM_MAYREAD,
+  VM_PFNMAP,
+  VM_READ,
+  VM_SHARED,
+  VM_WRITE,
+  type Vma,
+} from "./vma.ts";
 
 /**
  * __mm_populate: the pages of all VMAs in [start, start + length), whatever lies between. 0, or the first error: -EFAULT (beyond a file's end),
@@ -14,8 +24,9 @@ import { VM_IO, VM_LOCKONFAULT, VM_MAYREAD, VM_PFNMAP, VM_READ, VM_SHARED, VM_WR
  */
 export function populate(mm: Mm, start: number, length: number, options: { ignoreErrors: boolean }): number {
   const end = start + length;
-  let at = start;
-  for (let vma = mm.vmas.intersection(at, end); vma !== null; vma = mm.vmas.intersection(at, end)) {
+  for (let at = start; at < end;) {
+    const vma = mm.vmas.intersection(at, end);
+    if (vma === null) return 0;
     const low = Math.max(at, vma.start);
     at = Math.min(end, vma.end);
     if ((vma.flags & (VM_IO | VM_PFNMAP)) !== 0 || vma.window !== null) continue;
@@ -25,11 +36,14 @@ export function populate(mm: Mm, start: number, length: number, options: { ignor
   return 0;
 }
 
-/** populate_vma_page_range: private writable memory gets pages of its own, everything else what a read would give. */
+/**
+ * populate_vma_page_range: private writable memory gets pages of its own, everything else what a read would give, even if reading is not
+ * permitted; only PROT_NONE memory is -EFAULT.
+ */
 export function populateVma(vma: Vma, start: number, end: number): number {
   if ((vma.flags & VM_LOCKONFAULT) !== 0) return 0;
   const write = (vma.flags & (VM_WRITE | VM_SHARED)) === VM_WRITE;
-  if (!write && (vma.flags & (VM_READ | VM_MAYREAD)) === 0) return -EFAULT;
+  if ((vma.flags & VM_ACCESS_FLAGS) === 0 || (vma.flags & (VM_READ | VM_MAYREAD)) === 0) return -EFAULT;
   return faultIn(vma, start, end, write ? ACCESS_WRITE : ACCESS_READ);
 }
 
