@@ -18,7 +18,8 @@ const COMMON = /^(\[.*\]|\/dev\/zero \(deleted\)|\/SYSV[0-9a-f]{8} \(deleted\)|\
 
 /** The first line. */
 export function snapshotHeader(about: { source: string; time: string; host: HostInfo }): string {
-  return JSON.stringify({ format: FORMAT, version: VERSION, ...about });
+  const { source, time, host } = about;
+  return JSON.stringify({ format: FORMAT, version: VERSION, source, time, host });
 }
 
 /** A process. */

@@ -1,6 +1,7 @@
 // `mshare run`: one program on a machine of its own, its streams and exit status passed through; with --compare once more with private tables.
 import { writeFileSync } from "node:fs";
 import { type Command, Option } from "commander";
+import { AuditRecorder } from "../audit/recorder.ts";
 import {
   type Engine,
   Machine,
@@ -11,6 +12,7 @@ import {
   type TlbFlush,
 } from "../index.ts";
 import { comparisonJson, comparisonTable, countersJson, countersTable } from "../report/counters.ts";
+import { writeSnapshot } from "./snapshot-file.ts";
 import { parseEnv, parseHarts, parseMemory, parseMount, parseSeed } from "./options.ts";
 
 /** Options that every command which makes machines has. */
@@ -32,6 +34,7 @@ interface RunFlags extends MachineFlags {
   mount: MountOption[];
   env: Record<string, string>;
   report?: string;
+  audit?: string;
 }
 
 /** Adds --engine, --harts, --memory, --seed, --tlb-flush and --verify. */
@@ -89,6 +92,7 @@ export function addRun(program: Command): void {
     .option("--stats", "print the machine's counters at the end", false)
     .option("--compare", "run it twice, with shared and with private tables, and print both and their ratio", false)
     .option("--json", "print counters as one line of JSON instead of a table", false)
+    .option("--audit <file>", "write a snapshot for `mshare audit`, taken when page tables took most")
     .option("--report <file>", "write counters to a file instead of standard error")
     .addHelpText("after", HELP)
     .action(async (path: string, args: string[], flags: RunFlags) => {
@@ -109,8 +113,13 @@ async function run(path: string, args: string[], flags: RunFlags): Promise<numbe
     onStderr: "inherit",
     ...(flags.strace ? { strace: (line: string) => process.stderr.write(line + "\n") } : {}),
   };
+  if (flags.compare && flags.audit !== undefined)
+    throw new MachineError("--audit is of one run: it cannot be with --compare", 2);
   if (!flags.compare) {
-    const result = await new Machine({ ...options, share: flags.share }).run(path, args);
+    const machine = new Machine({ ...options, share: flags.share });
+    const recorder = flags.audit === undefined ? undefined : new AuditRecorder(machine.kernel);
+    const result = await machine.run(path, args);
+    if (flags.audit !== undefined) await writeSnapshot(flags.audit, recorder?.recording?.lines ?? []);
     if (flags.json || flags.stats) {
       report(flags, flags.json ? countersJson(result.stats, result.status) : countersTable(result.stats));
     }

@@ -1,8 +1,9 @@
 // Snapshots of `mshare audit` on disk: lines of JSON, compressed with gzip, written and read as a stream.
-import { createReadStream, createWriteStream, type WriteStream } from "node:fs";
+import { createReadStream, createWriteStream } from "node:fs";
 import { createInterface } from "node:readline";
-import { finished } from "node:stream/promises";
-import { createGunzip, createGzip, type Gzip } from "node:zlib";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createGunzip, createGzip } from "node:zlib";
 import { AuditError } from "../audit/audit.ts";
 import type { Collector } from "../audit/collect.ts";
 import type { AuditResult } from "../audit/result.ts";
@@ -24,18 +25,20 @@ export class SnapshotFile {
 
   /** @throws AuditError if the file cannot be written. */
   async finish(result: AuditResult, collector: Collector): Promise<void> {
-    const file: WriteStream = createWriteStream(this.#path);
-    const gzip: Gzip = createGzip();
-    gzip.pipe(file);
-    gzip.write(`${snapshotHeader({ source: result.source, time: result.time, host: result.host })}\n`);
-    for (const line of this.#lines) gzip.write(`${line}\n`);
-    for (const line of snapshotObjects(collector.extents())) gzip.write(`${line}\n`);
-    gzip.end();
-    try {
-      await finished(file);
-    } catch (error) {
-      throw new AuditError(`${this.#path}: cannot be written: ${(error as Error).message}`);
-    }
+    await writeSnapshot(this.#path, [snapshotHeader(result), ...this.#lines, ...snapshotObjects(collector.extents())]);
+  }
+}
+
+/** Writes the lines of a snapshot. @throws AuditError if the file cannot be written. */
+export async function writeSnapshot(path: string, lines: Iterable<string>): Promise<void> {
+  try {
+    await pipeline(
+      Readable.from(lines).map((line: string) => `${line}\n`),
+      createGzip(),
+      createWriteStream(path),
+    );
+  } catch (error) {
+    throw new AuditError(`${path}: cannot be written: ${(error as Error).message}`);
   }
 }
 
