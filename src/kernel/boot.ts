@@ -8,8 +8,8 @@ import { MemoryManager, type MemoryOptions } from "../mm/memory-manager.ts";
 import { MshareManager } from "../mshare/manager.ts";
 import { Clock } from "./clock.ts";
 import { Creds } from "./creds.ts";
-import { commOf, loadInto } from "./exec.ts";
-import { openProgram } from "./exec-open.ts";
+import { loadInto } from "./exec.ts";
+import { commOf, openProgram } from "./exec-open.ts";
 import { AT_FDCWD } from "./fs/abi.ts";
 import { FileTable } from "./fs/file.ts";
 import { type FileSetupOptions, openStandardStreams, setUpFiles } from "./fs/setup.ts";
@@ -56,9 +56,11 @@ export function boot(options: BootOptions): Kernel {
   const { seed, share, verify } = options.kernel;
 
   // 1. Time and chance: the host's, or made from the seed.
+  let scheduler: Scheduler | null = null;
   const clock: Clock = new Clock(ports, {
     simulated: seed !== undefined,
-    instructions: () => kernel.scheduler.instructions(),
+    // Nothing has run before there is a scheduler.
+    instructions: () => scheduler?.instructions() ?? 0,
   });
   const random = seed === undefined ? new HostRandom(ports) : new SeededRandom(seed);
   const fraction = (): number => random.below(2 ** 52) / 2 ** 52;
@@ -85,7 +87,7 @@ export function boot(options: BootOptions): Kernel {
     options.kernel,
   );
   kernel.signals = new Signals(kernel);
-  kernel.scheduler = new Scheduler(kernel);
+  kernel.scheduler = scheduler = new Scheduler(kernel);
   kernel.syscalls = new SyscallTable(kernel, ALL_CALLS);
   if (options.kernel.strace !== undefined) kernel.strace = new Strace(kernel, options.kernel.strace);
   kernel.verifier = verify ? new Verifier(memory) : null;
