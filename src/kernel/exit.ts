@@ -74,7 +74,7 @@ function endProcess(process: Process): void {
   leadSessionOut(process);
   for (const hook of kernel.processExitHooks) hook(process);
   reparentChildren(process);
-  hangUpOrphans(process.group, process);
+  hangUpOrphans(process.group, process.parent, process);
   process.ended.wake();
   notifyParent(process);
 }
@@ -116,12 +116,16 @@ function reparentChildren(process: Process): void {
     // Children that were cloned with another exit signal tell their new parent in the usual way.
     child.exitSignal = SIGCHLD;
     if (child.state === "zombie") notifyParent(child);
-    else hangUpOrphans(child.group, null);
+    else hangUpOrphans(child.group, process, null);
   }
 }
 
-/** If `group` has just become orphaned and has stopped members, they get SIGHUP and SIGCONT (kill_orphaned_pgrp). */
-function hangUpOrphans(group: Process["group"], without: Process | null): void {
+/**
+ * `connection`, in another group of the session, has ceased to be the parent of somebody in `group`. If nobody else outside cares for the group
+ * and it has stopped members, they get SIGHUP and SIGCONT (kill_orphaned_pgrp).
+ */
+function hangUpOrphans(group: Process["group"], connection: Process | null, without: Process | null): void {
+  if (connection === null || connection.group === group || connection.session !== group.session) return;
   if (!group.hasStopped || !group.isOrphaned(without ?? undefined)) return;
   const { signals } = [...group.members][0].kernel;
   signals.sendToGroup(group, { signo: SIGHUP, code: SI_KERNEL });
