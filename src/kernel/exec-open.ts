@@ -13,6 +13,7 @@ import type { Task } from "./task.ts";
 const HEAD_BYTES = 256;
 /** Interpreters of interpreters. */
 const MAX_DEPTH = 5;
+const TASK_COMM_LEN = 16;
 
 /** How the caller names the program. */
 export interface ExecPath {
@@ -29,8 +30,9 @@ export interface OpenedProgram {
   readonly program: LoadableFile;
   readonly interpreter: LoadableFile | null;
   readonly argv: readonly string[];
-  /** AT_EXECFN, and what comm comes from. */
+  /** AT_EXECFN. */
   readonly filename: string;
+  readonly comm: string;
   release(): void;
 }
 
@@ -63,6 +65,10 @@ function filenameOf(at: ExecPath): string {
   return at.path === "" ? `/dev/fd/${at.dirfd}` : `/dev/fd/${at.dirfd}/${at.path}`;
 }
 
+/** __set_task_comm: the last name of the path, 15 bytes. */
+export const commOf = (filename: string): string =>
+  filename.slice(filename.lastIndexOf("/") + 1).slice(0, TASK_COMM_LEN - 1);
+
 /** Opens what execve names. -errno. */
 export function openProgram(task: Task, at: ExecPath, argv: readonly string[]): OpenedProgram | number {
   const { vfs } = task.kernel;
@@ -75,9 +81,15 @@ export function openProgram(task: Task, at: ExecPath, argv: readonly string[]): 
     if (typeof file === "number") return file;
     const head = depth > MAX_DEPTH ? -ELOOP : readHead(reader(task, file));
     if (typeof head === "number") return drop(file, head);
-    if (head[0] !== 0x23 || head[1] !== 0x21) return openElf(task, file, head, { argv: args, filename });
+    if (head[0] !== 0x23 || head[1] !== 0x21) {
+      // Named through a descriptor: comm is what the file is called.
+      const comm = filename === at.path ? commOf(filename) : commOf(file.path?.dentry.name ?? filename);
+      return openElf(task, file, head, { argv: args, filename, comm });
+    }
     const script = parseScript(head);
     if (script === null) return drop(file, -ENOEXEC);
+    // "#!" and no more: the path "" is the working directory.
+    if (script.interpreter === "") return drop(file, -EACCES);
     if (inaccessible) return drop(file, -ENOENT);
     args = [script.interpreter, ...(script.argument === null ? [] : [script.argument]), name, ...args.slice(1)];
     name = script.interpreter;
@@ -95,7 +107,7 @@ function openElf(
   task: Task,
   file: OpenFile,
   head: Uint8Array,
-  names: { argv: readonly string[]; filename: string },
+  names: { argv: readonly string[]; filename: string; comm: string },
 ): OpenedProgram | number {
   const image = readProgram(head.subarray(0, Math.max(EHDR_SIZE, head.length)), reader(task, file));
   if (typeof image === "number") return drop(file, image);

@@ -8,8 +8,9 @@ import { type Aslr, type Loaded, loadProgram, pickMmapBase, pickStackTop, random
 import { type ExecPath, type OpenedProgram, openProgram } from "./exec-open.ts";
 import { fillStack, stringBytes } from "./exec-stack.ts";
 import { groupExit, releaseMm } from "./exit.ts";
-import { S_ISGID, S_ISUID } from "./fs/abi.ts";
+import { MAY_READ, S_ISGID, S_ISUID } from "./fs/abi.ts";
 import { MNT_NOSUID } from "./fs/inode.ts";
+import { permission } from "./fs/permission.ts";
 import { ET_DYN } from "./elf.ts";
 import type { Process } from "./process.ts";
 import { RLIMIT_STACK, applyMemoryLimits } from "./rlimit.ts";
@@ -26,7 +27,6 @@ const ADDR_NO_RANDOMIZE = 0x0040000;
 /** What a set-user-ID program does not inherit (PER_CLEAR_ON_SETID). */
 const PER_CLEAR_ON_SETID = 0x0400000 | 0x0100000 | ADDR_NO_RANDOMIZE | 0x0200000;
 const SECURE_NOROOT = 1;
-const TASK_COMM_LEN = 16;
 
 const REG_SP = 2;
 
@@ -111,14 +111,13 @@ function commit(task: Task, program: Program): number {
     task.personality &= ~PER_CLEAR_ON_SETID;
     task.parentDeathSignal = 0;
   }
-  const privileged = creds.euid !== task.creds.euid || creds.egid !== task.creds.egid;
+  process.dumpable = mayDump(task, creds, opened) ? 1 : 0;
   task.creds = creds;
   task.keepCaps = false;
   releaseMm(task);
   task.setMm(mm);
   kernel.scheduler.mmChanged(task);
   resetTask(task, opened);
-  process.dumpable = secure || privileged ? 0 : 1;
 
   const error = loadInto(task, mm, program, { secure });
   opened.release();
@@ -140,17 +139,13 @@ function resetTask(task: Task, opened: OpenedProgram): void {
   task.robustList = 0;
   task.clearChildTid = 0;
   task.restart = null;
-  task.comm = commOf(opened.filename);
+  task.comm = opened.comm;
   task.files.closeOnExec();
   process.setExecutable(opened.file);
   process.exitSignal = SIGCHLD;
   process.didExec = true;
   task.hart?.clearReservation();
 }
-
-/** __set_task_comm: the last name of the path, 15 bytes. */
-export const commOf = (filename: string): string =>
-  filename.slice(filename.lastIndexOf("/") + 1).slice(0, TASK_COMM_LEN - 1);
 
 /** Maps the program into `mm`, fills the stack and points the registers at it. 0 or -errno. */
 export function loadInto(
@@ -206,6 +201,16 @@ function startStack(
   return filled.sp;
 }
 
+/** The program's owner may look into it: the ids are plain, nothing was gained, and the caller may read the file (set_dumpable, would_dump). */
+function mayDump(task: Task, creds: Creds, opened: OpenedProgram): boolean {
+  const old = task.creds;
+  if (creds.euid !== creds.uid || creds.egid !== creds.gid) return false;
+  if (creds.euid !== old.euid || creds.egid !== old.egid || creds.fsuid !== old.fsuid) return false;
+  if (creds.fsgid !== old.fsgid || (creds.permitted & ~old.permitted) !== 0n) return false;
+  const { path } = opened.file;
+  return path === null || permission(task, path, MAY_READ) === 0;
+}
+
 /** The credentials of the new program: set-ID bits and what root gets (bprm_fill_uid, cap_bprm_creds_from_file). */
 function credsFor(task: Task, opened: OpenedProgram): { creds: Creds; secure: boolean } {
   const old = task.creds;
@@ -214,7 +219,8 @@ function credsFor(task: Task, opened: OpenedProgram): { creds: Creds; secure: bo
   const mayGain = !task.noNewPrivs && inode !== null && ((path?.mount.flags ?? 0) & MNT_NOSUID) === 0;
   if (mayGain && (inode.mode & S_ISUID) !== 0) creds.euid = inode.uid;
   if (mayGain && (inode.mode & (S_ISGID | 0o010)) === (S_ISGID | 0o010)) creds.egid = inode.gid;
-  const setId = creds.euid !== old.euid || creds.egid !== old.egid;
+  // __is_setuid: also if the caller was like that before.
+  const setId = creds.euid !== old.uid || creds.egid !== old.gid;
 
   let effective = false;
   creds.permitted = 0n;
