@@ -13,16 +13,16 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { bundleCommand } from "../testing/command.ts";
 import { ROOT, buildGuest, hasCommand, skipReason } from "../testing/build.ts";
 
-const MAIN = join(ROOT, "src/cli/main.ts");
-const NODE = ["--import", "tsx", MAIN];
+const MAIN = await bundleCommand();
 
 const mshare = (
   args: string[],
   input: string | Uint8Array = "",
 ): { status: number | null; stdout: string; stderr: string } =>
-  spawnSync(process.execPath, [...NODE, ...args], { input, encoding: "utf8", cwd: ROOT });
+  spawnSync(process.execPath, [MAIN, ...args], { input, encoding: "utf8", cwd: ROOT });
 
 /** A program that does what its first argument says. */
 const PROGRAM = `
@@ -44,7 +44,7 @@ int main(int argc, char **argv) {
 	if (!strcmp(argv[1], "yes")) { for (;;) if (write(1, "y\\n", 2) != 2) return errno; }
 	if (!strcmp(argv[1], "file")) { FILE *f = fopen(argv[2], "r"); char b[99] = ""; if (!f) return 1; fgets(b, 99, f); fputs(b, stdout); return 0; }
 	if (!strcmp(argv[1], "write")) { FILE *f = fopen(argv[2], "w"); if (!f) { perror(argv[2]); return 1; } fputs("written", f); return 0; }
-	if (!strcmp(argv[1], "spin")) for (;;) ;
+	if (!strcmp(argv[1], "spin")) { puts("ready"); fflush(stdout); for (;;) ; }
 	if (!strcmp(argv[1], "wait")) { signal(SIGINT, on_signal); puts("ready"); fflush(stdout); for (;;) pause(); }
 	return 99;
 }
@@ -61,7 +61,7 @@ describe.skipIf(skipReason())("mshare run", () => {
 
   test("passes streams through, byte for byte", () => {
     const bytes = new Uint8Array(200_000).map((_, i) => (i * 7) % 251);
-    const result = spawnSync(process.execPath, [...NODE, "run", program, "cat"], { input: bytes, cwd: ROOT });
+    const result = spawnSync(process.execPath, [MAIN, "run", program, "cat"], { input: bytes, cwd: ROOT });
     expect(result.status).toBe(0);
     expect(Buffer.compare(result.stdout, Buffer.from(bytes))).toBe(0);
     expect(mshare(["run", program, "both"])).toEqual(
@@ -85,12 +85,12 @@ describe.skipIf(skipReason())("mshare run", () => {
   test("reads no more of a file than the program does", () => {
     const file = join(directory, "input");
     writeFileSync(file, "AB");
-    const node = [process.execPath, ...NODE].map((word) => `'${word}'`).join(" ");
+    const node = [process.execPath, MAIN].map((word) => `'${word}'`).join(" ");
     const script = `{ ${node} run '${program}' one; echo $?; cat; } <'${file}'`;
     expect(spawnSync("sh", ["-c", script], { encoding: "utf8", cwd: ROOT }).stdout).toBe("65\nB");
   });
   test("ends with SIGPIPE when nobody reads", () => {
-    const node = [process.execPath, ...NODE].map((word) => `'${word}'`).join(" ");
+    const node = [process.execPath, MAIN].map((word) => `'${word}'`).join(" ");
     const script = `{ ${node} run '${program}' yes; echo $? >&2; } | head -n 2`;
     const result = spawnSync("sh", ["-c", script], { encoding: "utf8", cwd: ROOT });
     expect(result).toMatchObject({ stdout: "y\ny\n", stderr: "141\n" });
@@ -139,22 +139,21 @@ describe.skipIf(skipReason())("mshare run", () => {
   });
 
   test("Ctrl-C reaches the program; one that ignores nothing is ended by it", async () => {
-    const interrupt = (args: string[], ready: string): Promise<{ code: number | null; output: string }> =>
+    const interrupt = (args: string[]): Promise<{ code: number | null; output: string }> =>
       new Promise((resolve) => {
-        const child = spawn(process.execPath, [...NODE, "run", program, ...args], {
+        const child = spawn(process.execPath, [MAIN, "run", program, ...args], {
           cwd: ROOT,
           stdio: ["ignore", "pipe", "inherit"],
         });
         let output = "";
         child.stdout.on("data", (data: Buffer) => {
           output += data.toString();
-          if (output === ready) child.kill("SIGINT");
+          if (output === "ready\n") child.kill("SIGINT");
         });
-        if (ready === "") setTimeout(() => child.kill("SIGINT"), 4000);
         child.on("close", (code) => resolve({ code, output }));
       });
-    expect(await interrupt(["wait"], "ready\n")).toEqual({ code: 3, output: "ready\nsignal 2\n" });
-    expect(await interrupt(["spin"], "")).toEqual({ code: 130, output: "" });
+    expect(await interrupt(["wait"])).toEqual({ code: 3, output: "ready\nsignal 2\n" });
+    expect(await interrupt(["spin"])).toEqual({ code: 130, output: "ready\n" });
   });
 
   describe("says in one line what is wrong with a program", () => {
@@ -240,7 +239,7 @@ describe("a terminal", () => {
 #include <unistd.h>
 int main(void) { char b[99]; long n = read(0, b, 99); printf("tty %d, read %ld\\n", isatty(0) && isatty(1), n); return 0; }
 `;
-    const node = [process.execPath, ...NODE].map((word) => `'${word}'`).join(" ");
+    const node = [process.execPath, MAIN].map((word) => `'${word}'`).join(" ");
     const result = spawnSync("script", ["-qec", `${node} run '${buildGuest(source)}'`, "/dev/null"], {
       input: "hello\r",
       encoding: "utf8",
