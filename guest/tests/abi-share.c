@@ -22,7 +22,7 @@ static long table_kib(void)
 static void pool(void)
 {
 	unsigned long size = 32 * MIB;
-	int fd = region(size), sharers = 8;
+	int fd = region(size), sharers = 4;
 	map_anon(fd, 0, size, RW);
 	char *window = window_on(fd);
 	for (unsigned long at = 0; at < size; at += PAGE)
@@ -113,7 +113,7 @@ static void forks(void)
 	expect_in_child({
 		unsigned long faults = stat_of(fd).faults;
 		expect_is(window[0], 1, "the child has the window");
-		expect_is(stat_of(fd).faults - faults, 0, "and no fault in the region");
+		expect(!sharing || stat_of(fd).faults == faults, "and no fault in the region");
 		window[PAGE] = 2;
 		expect_is(mshare_detach(window), 0, "it may detach it");
 		expect_text(try_read(window), "SEGV_MAPERR", "for itself");

@@ -18,6 +18,7 @@ import { pidfdCalls } from "./pidfd.ts";
 import { pollCalls } from "./poll.ts";
 import { messageCalls } from "./msg.ts";
 import { processCalls } from "./process.ts";
+import { processVmCalls } from "./process-vm.ts";
 import { schedCalls } from "./sched.ts";
 import { semCalls } from "./sem.ts";
 import { shmCalls } from "./shm.ts";
@@ -35,6 +36,7 @@ export const ALL_CALLS: readonly SyscallEntry[] = [
   ...mmCalls,
   ...mshareCalls,
   ...processCalls,
+  ...processVmCalls,
   ...identityCalls,
   ...limitCalls,
   ...schedCalls,
