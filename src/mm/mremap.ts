@@ -166,7 +166,9 @@ function move(
   const keeps = (flags & MREMAP_DONTUNMAP) !== 0;
   const accounted = (vmFlags & VM_ACCOUNT) !== 0;
   const pages = newLength / PAGE_SIZE;
-  if (accounted && !mm.memory.commit(pages)) return -ENOMEM;
+  // What the old range was charged for moves along, unless that stays mapped.
+  const kept = accounted && !keeps ? oldLength / PAGE_SIZE : 0;
+  if (accounted && !mm.memory.commit(pages - kept)) return -ENOMEM;
 
   const copy = copyVma(vma, addr, newAddr, newLength);
   if (!movePages(mm, addr, newAddr, oldLength)) {
@@ -174,6 +176,7 @@ function move(
     movePages(mm, newAddr, addr, oldLength);
     accountVm(mm, vmFlags, pages);
     if ((vmFlags & VM_LOCKED) !== 0) mm.lockedVm += pages;
+    mm.memory.uncommit(-kept);
     munmap(mm, newAddr, newLength);
     return -ENOMEM;
   }
@@ -206,7 +209,7 @@ function unmapSource(mm: Mm, old: Vma, addr: number, length: number, options: { 
   old.flags = (old.flags & ~VM_ACCOUNT) >>> 0;
   if (munmap(mm, addr, length) < 0) {
     old.flags = (old.flags | VM_ACCOUNT) >>> 0;
-    if (!mm.memory.commit(length / PAGE_SIZE)) mm.memory.uncommit(-length / PAGE_SIZE);
+    mm.memory.uncommit(-length / PAGE_SIZE);
     return;
   }
   const index = mm.vmas.indexAt(addr);
