@@ -4,7 +4,7 @@
 import { EADDRINUSE, ECONNREFUSED, EEXIST, EINVAL, EPROTOTYPE } from "../../base/errno.ts";
 import type { Task } from "../task.ts";
 import { AT_FDCWD, MAY_WRITE, SOCKFS_MAGIC, S_IFMT, S_IFSOCK, type Timespec } from "./abi.ts";
-import { mknodPath } from "./dirops.ts";
+import { mknodPath, unlink } from "./dirops.ts";
 import type { OpenFile } from "./file.ts";
 import { Filesystem, Inode, type Path, plainStatFs } from "./inode.ts";
 import { permission } from "./permission.ts";
@@ -95,10 +95,15 @@ export class SocketFs extends Filesystem {
     return 0;
   }
   #bindPath(task: Task, socket: UnixSocket, name: string): number {
-    if (socket.name !== null) return -EINVAL;
+    const { vfs } = task.kernel;
     const mode = S_IFSOCK | (0o777 & ~task.fs.umask);
-    const path = mknodPath(task.kernel.vfs, task, AT_FDCWD, name, mode, 0);
+    const path = mknodPath(vfs, task, AT_FDCWD, name, mode, 0);
     if (typeof path === "number") return path === -EEXIST ? -EADDRINUSE : path;
+    // A name that exists is the first thing to be wrong, as in Linux.
+    if (socket.name !== null) {
+      unlink(vfs, task, AT_FDCWD, name);
+      return -EINVAL;
+    }
     this.#byInode.set(path.inode, socket);
     socket.name = new UnixName(this, name, path, socket);
     return 0;

@@ -8,6 +8,8 @@ import type { UnixSocket } from "../fs/socket.ts";
 import type { Task } from "../task.ts";
 
 const CAP_NET_ADMIN = 12;
+/** Time limits are kept in ticks of the kernel: 250 a second in Debian's. */
+const JIFFY = 4_000_000;
 /** SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF. */
 const MIN_SEND_BUFFER = 4608;
 const MIN_RECEIVE_BUFFER = 2304;
@@ -90,7 +92,7 @@ function setTimeout(task: Task, socket: UnixSocket, name: number, value: { at: n
   const seconds = Number(view.getBigInt64(0, true));
   const micros = Number(view.getBigInt64(8, true));
   if (micros < 0 || micros >= 1e6) return -EDOM;
-  const ns = seconds < 0 ? 0 : seconds * NSEC_PER_SEC + micros * 1000;
+  const ns = seconds < 0 ? 0 : seconds * NSEC_PER_SEC + Math.ceil((micros * 1000) / JIFFY) * JIFFY;
   const timeout = ns === 0 && seconds >= 0 ? Infinity : ns;
   if (name === abi.SO_RCVTIMEO) socket.receiveTimeout = timeout;
   else socket.sendTimeout = timeout;
