@@ -12,6 +12,7 @@ import { SimulatedHost } from "./host/simulated.ts";
 import { Capture } from "./host/streams.ts";
 import { boot, startProgram } from "./kernel/boot.ts";
 import { AT_FDCWD, isRegular, utf8ToByteString } from "./kernel/fs/abi.ts";
+import type { Path } from "./kernel/fs/inode.ts";
 import { putFile } from "./kernel/fs/setup.ts";
 import type { Kernel } from "./kernel/kernel.ts";
 import type { HostFs } from "./kernel/ports.ts";
@@ -219,7 +220,8 @@ export class Machine {
     options: { env?: Readonly<Record<string, string>>; cwd?: string },
   ): Process {
     const name = typeof program === "string" ? program : program.name;
-    const env = { PATH: GUEST_PATH, HOME: "/root", ...this.#options.env, ...options.env };
+    const home = typeof this.#look("/root") === "number" ? "/" : "/root";
+    const env = { PATH: GUEST_PATH, HOME: home, ...this.#options.env, ...options.env };
     let path = typeof program === "string" ? this.#find(program) : null;
     let data: Uint8Array | null = null;
     if (path === null) {
@@ -246,8 +248,12 @@ export class Machine {
     return paths.find((path) => this.#isFile(path)) ?? null;
   }
   #isFile(path: string): boolean {
-    const found = this.kernel.vfs.resolve(this.kernel.init.leader, AT_FDCWD, path, { follow: true });
+    const found = this.#look(path);
     return typeof found !== "number" && isRegular(found.inode.mode);
+  }
+  /** What is at `path` in the guest's tree, or -errno. */
+  #look(path: string): Path | number {
+    return this.kernel.vfs.resolve(this.kernel.init.leader, AT_FDCWD, path, { follow: true });
   }
 
   /** Puts a program into the guest: /bin, or /run where /bin is the host's and read-only. */
