@@ -115,6 +115,8 @@ function windowFault(mm: Mm, vma: Vma, va: number, access: number): FaultResult 
   if (hostVma === null) return segv(SEGV_MAPERR, va);
   if (!isAllowed(hostVma.flags, access)) return segv(SEGV_ACCERR, va);
   if ((access & ACCESS_WRITE) !== 0 && (vma.flags & VM_WRITE) === 0) return segv(SEGV_ACCERR, va);
+  const isPrivate = (vma.flags & VM_SHARED) === 0;
+  if (isPrivate && (access & ACCESS_WRITE) !== 0) return privateWrite(mm, vma, va, hostVma, hostVa);
   const { stat, ram } = mm.memory;
 
   const space = window.shared ? host : mm;
@@ -124,7 +126,7 @@ function windowFault(mm: Mm, vma: Vma, va: number, access: number): FaultResult 
     outcome = resolvePage(space, spaceVa, hostVma, hostVa - spaceVa, access, window.shared ? host : null);
     if (outcome === OOM) return OUT_OF_MEMORY;
     if (outcome === BUS) return { kind: "signal", signo: SIGBUS, code: BUS_ADRERR, va };
-    if (!window.shared && (vma.flags & VM_WRITE) === 0) denyWriting(mm, va);
+    if (!window.shared && (isPrivate || (vma.flags & VM_WRITE) === 0)) denyWriting(mm, va);
     stat.host_faults++;
     if (outcome === MAJOR) {
       mm.majorFaults++;
@@ -153,12 +155,59 @@ function windowFault(mm: Mm, vma: Vma, va: number, access: number): FaultResult 
   return DONE_MINOR;
 }
 
-/** Takes W from the entries that a read fault at `va` may just have made (none has been used yet). */
+/** A write to a private window: the page becomes the process's own, in a table of its own. */
+function privateWrite(mm: Mm, vma: Vma, va: number, hostVma: Vma, hostVa: number): FaultResult {
+  const { memory } = mm;
+  const { ram, frames, stat } = memory;
+  const table = vma.window!.unshare(va);
+  if (table === 0) return OUT_OF_MEMORY;
+  const index = leafIndex(va);
+  const pte = ram.readPte(table, index);
+  const old = asPfn((pte & PTE_PRESENT) === 0 ? 0 : pte >>> 10);
+  const wasCopy = old !== 0 && frames.kind[old] === KIND_ANON;
+  const writable = protectionBits(hostVma.flags) | PTE_A | PTE_D | PTE_W;
+  mm.minorFaults++;
+  if (wasCopy && ((frames.flags[old] & FRAME_EXCLUSIVE) !== 0 || frames.refcount[old] === 1)) {
+    frames.flags[old] |= FRAME_EXCLUSIVE;
+    frames.owner[old] = vma.anonVma;
+    ram.writePte(table, index, makePte(old, writable));
+    stat.pgreuse++;
+    return DONE_MINOR;
+  }
+  const source = wasCopy ? old : objectPage(hostVma, hostVma.pageIndex(hostVa));
+  if (source === -OOM) return OUT_OF_MEMORY;
+  if (source < 0) return { kind: "signal", signo: SIGBUS, code: BUS_ADRERR, va };
+  // Hold the source: the allocation may end another process or reclaim.
+  frames.refcount[source]++;
+  const pfn = newPrivateFrame(mm, va, vma, 0);
+  if (pfn === 0) {
+    frames.put(asPfn(source));
+    return OUT_OF_MEMORY;
+  }
+  ram.copy(pfn, asPfn(source));
+  stat.cow_copies++;
+  install(mm, table, index, pfn, writable, KIND_ANON, mm);
+  const gather = memory.beginGather();
+  if (old !== 0) {
+    gather.touch(mm, table, index);
+    frames.mapcount[old]--;
+    if (wasCopy) mm.rssAnon--;
+    gather.release(old);
+  }
+  gather.release(asPfn(source));
+  gather.finish();
+  return DONE_MINOR;
+}
+
+/** Takes W from the region's pages that a read fault at `va` may just have entered (none has been used yet). */
 function denyWriting(mm: Mm, va: number): void {
-  const { ram } = mm.memory;
+  const { ram, frames } = mm.memory;
   const table = findTable(ram, mm.root, va);
   const first = leafIndex(va) - (leafIndex(va) % FAULT_AROUND_PAGES);
-  for (let i = first; i < first + FAULT_AROUND_PAGES; i++) ram.writePte(table, i, ram.readPte(table, i) & ~PTE_W);
+  for (let i = first; i < first + FAULT_AROUND_PAGES; i++) {
+    const pte = ram.readPte(table, i);
+    if ((pte & PTE_W) !== 0 && frames.kind[pte >>> 10] !== KIND_ANON) ram.writePte(table, i, pte & ~PTE_W);
+  }
 }
 
 /** Whether a leaf entry lets the access through as it is. */

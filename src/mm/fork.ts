@@ -65,10 +65,7 @@ function copyVma(child: Mm, source: Vma, gather: Gather): boolean {
   if (!wiped) forkAnonVma(copy, source);
   linkVma(copy);
   accountVm(child, flags, copy.pages);
-  if (source.window !== null) {
-    copy.window = source.window.fork(child, copy);
-    return true;
-  }
+  if (source.window !== null) return source.window.fork(child, copy, gather);
   // Without private pages a fault in the child finds everything again (vma_needs_copy).
   if (wiped || source.anonVma === null) return true;
   return copyPages(child, source, gather);

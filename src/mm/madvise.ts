@@ -4,10 +4,10 @@ import { PAGE_SIZE, PMD_SIZE, type Pfn, pageUp } from "../base/numbers.ts";
 import { ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import { PTE_D } from "../machine/pte.ts";
 import * as mman from "./constants.ts";
-import { FRAME_EXCLUSIVE, FRAME_LAZYFREE, KIND_ANON } from "./frame.ts";
+import { FRAME_DIRTY, FRAME_EXCLUSIVE, FRAME_LAZYFREE, KIND_ANON } from "./frame.ts";
 import { modifyVma } from "./merge.ts";
 import type { Mm } from "./mm.ts";
-import { PTE_PRESENT, findTable, leafIndex, nextTableAddress } from "./page-table.ts";
+import { PTE_PRESENT, findTable, leafIndex, nextTableAddress, readLeaf } from "./page-table.ts";
 import { madvisePopulate } from "./populate.ts";
 import { zapRange } from "./rmap.ts";
 import {
@@ -125,7 +125,9 @@ function adviseVma(vma: Vma, prev: Vma | null, start: number, end: number, advic
       return vma;
     case mman.MADV_COLD:
     case mman.MADV_PAGEOUT:
-      return (vma.flags & (VM_LOCKED | VM_PFNMAP)) !== 0 ? -EINVAL : vma;
+      if ((vma.flags & (VM_LOCKED | VM_PFNMAP)) !== 0) return -EINVAL;
+      if (advice === mman.MADV_PAGEOUT && vma.object !== null) pageOut(vma, start, end);
+      return vma;
     case mman.MADV_FREE:
     case mman.MADV_DONTNEED:
     case mman.MADV_DONTNEED_LOCKED:
@@ -212,9 +214,31 @@ function discard(vma: Vma, start: number, end: number, advice: number): Visit {
     return vma;
   }
   const gather = vma.mm.memory.beginGather();
-  zapRange(vma, start, end, gather);
+  // A shared mapping has no copies of its own; those of private windows on a region stay.
+  zapRange(vma, start, end, gather, (vma.flags & VM_SHARED) !== 0 ? "shared only" : "and private copies");
   gather.finish();
   return vma;
+}
+
+/**
+ * MADV_PAGEOUT without swap: an object's clean pages that only this VMA maps leave memory (reclaim_pages). Pages of shmem that were only read are
+ * among them: they come back as zeros.
+ */
+function pageOut(vma: Vma, start: number, end: number): void {
+  const { mm } = vma;
+  const { ram, frames } = mm.memory;
+  const object = vma.object!;
+  for (let va = start; va < end; va += PAGE_SIZE) {
+    const pte = readLeaf(ram, mm.root, va);
+    const pfn = (pte >>> 10) as Pfn;
+    if ((pte & PTE_PRESENT) === 0 || frames.owner[pfn] !== object || frames.mapcount[pfn] !== 1) continue;
+    if ((pte & PTE_D) !== 0 || (frames.flags[pfn] & FRAME_DIRTY) !== 0) continue;
+    const index = vma.pageIndex(va);
+    const gather = mm.memory.beginGather();
+    zapRange(vma, va, va + PAGE_SIZE, gather);
+    gather.finish();
+    object.evict(index);
+  }
 }
 
 /**

@@ -201,6 +201,11 @@ export abstract class MemoryObject {
     frames.put(pfn);
   }
 
+  /** Takes a page that nothing maps and that is clean out of the cache. */
+  evict(index: number): void {
+    this.dropPage(index);
+  }
+
   /** fallocate: pages for [start, end) exist afterwards; the size is not changed. 0, -ENOSPC or -ENOMEM. */
   abstract allocate(start: number, end: number): number;
 
@@ -291,7 +296,7 @@ export class ShmemObject extends MemoryObject {
         for (const back of made) this.dropPage(back);
         return pageError(pfn);
       }
-      this.memory.frames.flags[pfn] |= FRAME_FALLOCATED;
+      this.memory.frames.flags[pfn] |= FRAME_FALLOCATED | FRAME_DIRTY;
       made.push(index);
     }
     return 0;

@@ -41,7 +41,7 @@ export function zapMirrors(mm: Mm, start: number, end: number, gather: Gather, m
   }
 }
 
-/** Empties [start, end) of the tables of `mm`; pages are counted off `rss` (null: they were not counted). */
+/** Empties [start, end) of the tables of `mm`; pages are counted off `rss` (null: they were not counted, except private copies, in `mm`). */
 export function zapTables(mm: Mm, start: number, end: number, gather: Gather, mode: ZapMode, rss: Mm | null): void {
   const { ram, frames } = mm.memory;
   const { u32 } = ram;
@@ -63,6 +63,7 @@ export function zapTables(mm: Mm, start: number, end: number, gather: Gather, mo
       if ((pte & PTE_D) !== 0 && kind !== KIND_ANON) frames.flags[pfn] |= FRAME_DIRTY;
       frames.mapcount[pfn]--;
       if (rss !== null) countRss(rss, kind, -1);
+      else if (kind === KIND_ANON) mm.rssAnon--;
       gather.release(pfn);
     }
     va = nextTableAddress(ram, mm.root, next, end);

@@ -141,7 +141,9 @@ class Verification {
     if ((pte & PTE_U) === 0) this.#problems.push(`${where()} is not a user page`);
     const pfn = ptePfn(pte);
     // A window's own flags count as well, and a view never lets anything be written.
-    const canWrite = (rules.vma.flags & vma.flags & VM_WRITE) !== 0 && mm.viewOf === null;
+    const isCopy = vma.window !== null && (vma.flags & VM_SHARED) === 0 && frames.kind[ptePfn(pte)] === KIND_ANON;
+    const isOwn = vma.window === null || (vma.flags & VM_SHARED) !== 0 || isCopy;
+    const canWrite = isOwn && (rules.vma.flags & vma.flags & VM_WRITE) !== 0 && mm.viewOf === null;
     const allowed = protectionBits(rules.vma.flags) | (canWrite ? PTE_W : 0);
     const rights = PTE_V | PTE_PROT_NONE | PTE_W | PTE_X | 2;
     if ((pte & rights & ~allowed) !== 0) this.#problems.push(`${where()} allows more than its VMA`);
@@ -152,8 +154,8 @@ class Verification {
     const kind = frames.kind[pfn];
     this.#references[pfn]++;
     this.#mappings[pfn]++;
-    if (vma.window === null && mm.viewOf === null) countRss(count, kind, 1);
-    this.#checkPage(where, rules, pfn, pte);
+    if ((vma.window === null || isCopy) && mm.viewOf === null) countRss(count, kind, 1);
+    this.#checkPage(where, isCopy ? { vma, va } : rules, pfn, pte);
   }
 
   /** The entry maps the page that the VMA says. */

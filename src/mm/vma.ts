@@ -1,7 +1,7 @@
 // Virtual memory areas: one interval of an address space with one protection and one backing, and the sorted list of them.
 // Owns the shapes that others supply to mm — `VmFile` (kernel/fs) and `Window` (mshare) — and the VM_* flags. Everything in mm uses it;
 // the rooms above read VMAs (maps, smaps, core dumps) but change them only through Mm's methods.
-import { PAGE_SIZE } from "../base/numbers.ts";
+import { PAGE_SIZE, type Pfn } from "../base/numbers.ts";
 import type { AnonVma } from "./anon-vma.ts";
 import type { Gather } from "./shootdown.ts";
 import type { Mm } from "./mm.ts";
@@ -74,8 +74,16 @@ export interface Window {
    * removed from `mm` (munmap, exec, exit).
    */
   unlink(mm: Mm, vma: Vma, gather: Gather): void;
-  /** fork: the window of the child's copy of the VMA. No tables are copied. */
-  fork(child: Mm, vma: Vma): Window;
+  /**
+   * A private window (its VMA is not VM_SHARED): a level-0 table of the process's own for `va`, in which a copy can be entered; 0 if there is no
+   * memory for it.
+   */
+  unshare(va: number): Pfn;
+  /**
+   * fork: gives the child's copy of the VMA a window. No tables are copied; copies of a private window become copy-on-write (recorded in
+   * `gather`). False if there is no memory; the child's VMA has its window then, too.
+   */
+  fork(child: Mm, vma: Vma, gather: Gather): boolean;
 }
 
 /** The calls that a window answers itself: their `argument` is prot, new size, advice, flags, 0, flags, 0. */

@@ -137,7 +137,12 @@ function writeFrom(task: Task, file: OpenFile, address: number, length: number, 
     );
   }
   const data = fetchBytes(task, address, length, file);
-  return typeof data === "number" ? data : file.write(task, data, pos);
+  if (typeof data === "number") return data;
+  const n = file.write(task, data, pos);
+  if (data.length === length || !file.seekable || n !== data.length) return n;
+  // The source faulted. A file written from a mapping of itself has grown by what was written: Linux, which copies page by page, goes on.
+  const more = writeFrom(task, file, address + n, length - n, pos === undefined ? undefined : pos + n);
+  return typeof more === "number" && more > 0 ? n + more : n;
 }
 
 /** A write of several pieces: goes on until one is short. `fetch` copies bytes in, or says -EFAULT. */
