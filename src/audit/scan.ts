@@ -162,7 +162,10 @@ export function scanProcess(
         return { ...base, ...estimateAll(source, pid, vmas, vmPte), warnings };
       warnings.push(`process ${pid}: pagemap ended early; its tables are counted up to there`);
     }
-    return { ...base, quality: "counted", vmas };
+    // What grew while its pages were read is in both counts.
+    const after = source.readText(`${pid}/status`);
+    const grown = typeof after === "number" ? undefined : kbField(after, "VmPTE");
+    return { ...base, vmPte: grown ?? vmPte, quality: "counted", vmas };
   } finally {
     pagemap.close();
   }
