@@ -35,12 +35,13 @@ import {
   type Layout,
   PAGE_ENTRIES,
   PAGE_RECORDS_BYTES,
-  PAGE_TARGETS,
   RECORD_IMM,
   RECORD_RD,
   RECORD_RS1,
   RECORD_RS2,
   RECORD_RS3,
+  TARGET_BUCKETS,
+  TARGET_WAYS,
   TLB_ENTRIES,
   TLB_EXECUTE,
   TLB_READ,
@@ -84,7 +85,7 @@ export interface RegionImports {
 }
 
 /** Jumps to a place before it is compiled. */
-export const HOT = 400;
+export const HOT = 150;
 
 /** Runs a hart from HART_PC for at most `budget` (>= 0) instructions; a trap cause. */
 export type EngineRun = (hart: number, budget: number) => number;
@@ -269,6 +270,10 @@ class InterpreterEmitter implements Emitter {
     c.get(HART).get(this.record).call(this.imports.slow).tee(cause).op(op.i32Eqz).brIf(this.advanceLabel);
     c.get(cause);
     this.leaveUnretired();
+  }
+
+  csr(): void {
+    this.slow();
   }
 
   done(): void {
@@ -505,10 +510,27 @@ class InterpreterEmitter implements Emitter {
     c.op(op.i64Add).i64(-2).op(op.i64And).set(this.target);
     this.setX(() => this.link());
     if (this.regions) {
-      c.get(this.base).get(this.record).get(this.base).op(op.i32Sub).i32(2).op(op.i32ShrU, op.i32Add);
-      c.get(this.target);
+      const pc = this.temp(I64, 21);
       this.pc();
-      c.op(op.i64Sub, op.i32WrapI64).memory(op.i32Store, PAGE_TARGETS);
+      c.set(pc).get(pc).op(op.i32WrapI64).i32(1).op(op.i32ShrU);
+      c.i32(TARGET_BUCKETS - 1)
+        .op(op.i32And)
+        .i32(TARGET_WAYS)
+        .op(op.i32Mul);
+      c.get(this.target)
+        .op(op.i32WrapI64)
+        .i32(1)
+        .op(op.i32ShrU)
+        .get(this.target)
+        .op(op.i32WrapI64)
+        .i32(5)
+        .op(op.i32ShrU, op.i32Xor);
+      c.i32(TARGET_WAYS - 1)
+        .op(op.i32And, op.i32Add)
+        .i32(3)
+        .op(op.i32Shl);
+      c.get(this.target).get(pc).op(op.i64Sub).i64(32).op(op.i64Shl).get(pc).i64(0xffffffff).op(op.i64And, op.i64Or);
+      c.memory(op.i64Store, this.layout.targets);
     }
     c.br(this.fetchLabel);
   }

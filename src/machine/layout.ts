@@ -4,6 +4,7 @@
 //   HARTS      one struct a hart (HART_*)
 //   stubs      one page of decoded records a hart, for instructions that cross a page (CODE_PAGE_BYTES each)
 //   TLB slots  TLB_SLOT_BYTES each
+//   targets    where indirect jumps went (TARGET_*)
 //   code pages CODE_PAGE_BYTES each: decoded instructions of one frame
 //   guest RAM  page-aligned, up to the end
 import { MAX_GUEST_RAM } from "../base/limits.ts";
@@ -50,11 +51,10 @@ export const RECORD_INDEX = 15;
 export const PAGE_RECORDS_BYTES = (PAGE_SIZE / 2) * RECORD_BYTES;
 /**
  * A page's records, and two that lead on to the next page; then for each halfword a u32: how often control jumped there, or, with
- * REGION set, the number of the compiled region that starts there; then an i32: how far the jalr there went the last time.
+ * REGION set, the number of the compiled region that starts there.
  */
 export const PAGE_ENTRIES = PAGE_RECORDS_BYTES + 2 * RECORD_BYTES;
-export const PAGE_TARGETS = PAGE_ENTRIES + PAGE_SIZE * 2;
-export const CODE_PAGE_BYTES = PAGE_TARGETS + PAGE_SIZE * 2;
+export const CODE_PAGE_BYTES = PAGE_ENTRIES + PAGE_SIZE * 2;
 export const REGION = 0x80000000;
 
 /** TLB: direct-mapped, entries of 8 bytes, one array for each kind of access; then, u32 each, the table an entry came from. */
@@ -64,6 +64,13 @@ export const TLB_WRITE = TLB_ENTRIES * 8;
 export const TLB_EXECUTE = TLB_ENTRIES * 16;
 export const TLB_SOURCES = TLB_ENTRIES * 24;
 export const TLB_SLOT_BYTES = TLB_ENTRIES * 36;
+
+/**
+ * Where indirect jumps went: a bucket for (pc >> 1) modulo TARGET_BUCKETS, in it a way for each hash of the target; an entry is an i32, the
+ * low word of pc, and an i32, the distance.
+ */
+export const TARGET_BUCKETS = 1024;
+export const TARGET_WAYS = 16;
 
 const HARTS = PAGE_SIZE;
 /** Frames of code that are held decoded (4 MiB of code). */
@@ -76,6 +83,7 @@ export interface Layout {
   readonly stubs: number;
   readonly tlb: number;
   readonly tlbSlots: number;
+  readonly targets: number;
   readonly code: number;
   readonly codePages: number;
   readonly ram: number;
@@ -93,8 +101,9 @@ export function layOut(memoryBytes: number, harts: number): Layout {
   const tlbSlots = TLB_SLOTS + TLB_SLOTS_PER_HART * harts;
   const stubs = HARTS + harts * HART_BYTES;
   const tlb = alignUp(stubs + harts * CODE_PAGE_BYTES, 64);
-  const code = tlb + tlbSlots * TLB_SLOT_BYTES;
+  const targets = tlb + tlbSlots * TLB_SLOT_BYTES;
+  const code = targets + TARGET_BUCKETS * TARGET_WAYS * 8;
   const ram = alignUp(code + CODE_PAGES * CODE_PAGE_BYTES, PAGE_SIZE);
   const pages = Math.ceil((ram + ramBytes) / 65536);
-  return { harts: HARTS, stubs, tlb, tlbSlots, code, codePages: CODE_PAGES, ram, ramBytes, pages };
+  return { harts: HARTS, stubs, tlb, tlbSlots, targets, code, codePages: CODE_PAGES, ram, ramBytes, pages };
 }

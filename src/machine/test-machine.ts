@@ -1,6 +1,6 @@
 // A machine for tests and benchmarks without a kernel: page tables built by hand, programs as lists of words. Not for production code.
 import { PAGE_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
-import { type Engine, type Hardware, createHardware } from "./hardware.ts";
+import { type Hardware, type HardwareOptions, createHardware } from "./hardware.ts";
 import type { Hart, Trap } from "./hart.ts";
 import { LEVEL_SIZE, PTE_R, PTE_U, PTE_V, PTE_W, PTE_X, isTable, makePte, pteIndex, ptePfn } from "./pte.ts";
 
@@ -16,11 +16,12 @@ export class TestMachine {
   readonly root: Pfn;
   private next: number;
 
-  constructor(options: { memoryBytes?: number; harts?: number; engine?: Engine } = {}) {
+  constructor(options: Partial<HardwareOptions> = {}) {
     this.hardware = createHardware({
       memoryBytes: options.memoryBytes ?? 8 * 2 ** 20,
       harts: options.harts ?? 1,
       engine: options.engine ?? "interpreter",
+      ...(options.aroundCompile ? { aroundCompile: options.aroundCompile } : {}),
     });
     this.next = this.hardware.ram.firstPfn;
     this.root = this.frame();

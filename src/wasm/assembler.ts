@@ -148,47 +148,77 @@ export const op = {
 /** A place to branch to: the nesting depth at which it was opened. */
 export type Label = number & { readonly label: unique symbol };
 
-function pushUnsigned(out: number[], n: number): void {
-  while (n >= 0x80) {
-    out.push((n & 0x7f) | 0x80);
-    n >>>= 7;
-  }
-  out.push(n);
-}
+/** Bytes that grow at the end. */
+class Bytes {
+  private data = new Uint8Array(256);
+  length = 0;
 
-function pushSigned32(out: number[], n: number): void {
-  for (;;) {
-    const low = n & 0x7f;
-    n >>= 7;
-    if ((n === 0 && (low & 0x40) === 0) || (n === -1 && (low & 0x40) !== 0)) {
-      out.push(low);
-      return;
+  private reserve(count: number): void {
+    if (this.length + count <= this.data.length) return;
+    const larger = new Uint8Array(Math.max(2 * this.data.length, this.length + count));
+    larger.set(this.data);
+    this.data = larger;
+  }
+
+  byte(b: number): void {
+    if (this.length === this.data.length) this.reserve(1);
+    this.data[this.length++] = b;
+  }
+
+  append(bytes: Uint8Array | readonly number[]): void {
+    this.reserve(bytes.length);
+    this.data.set(bytes, this.length);
+    this.length += bytes.length;
+  }
+
+  /** LEB128 of an integer from 0 to 2^32 - 1. */
+  unsigned(n: number): void {
+    while (n >= 0x80) {
+      this.byte((n & 0x7f) | 0x80);
+      n >>>= 7;
     }
-    out.push(low | 0x80);
+    this.byte(n);
   }
-}
 
-function pushSigned64(out: number[], n: bigint): void {
-  for (;;) {
-    const low = Number(n & 0x7fn);
-    n >>= 7n;
-    if ((n === 0n && (low & 0x40) === 0) || (n === -1n && (low & 0x40) !== 0)) {
-      out.push(low);
-      return;
+  /** Signed LEB128 of an integer within 2^53. */
+  signed(n: number): void {
+    while (n < -64 || n > 63) {
+      const low = n % 128;
+      this.byte((low < 0 ? low + 128 : low) | 0x80);
+      n = Math.floor(n / 128);
     }
-    out.push(low | 0x80);
+    this.byte(n & 0x7f);
+  }
+
+  signedBig(n: bigint): void {
+    while (n < -64n || n > 63n) {
+      this.byte(Number(n & 0x7fn) | 0x80);
+      n >>= 7n;
+    }
+    this.byte(Number(n & 0x7fn));
+  }
+
+  name(name: string): void {
+    const bytes = new TextEncoder().encode(name);
+    this.unsigned(bytes.length);
+    this.append(bytes);
+  }
+
+  view(): Uint8Array<ArrayBuffer> {
+    return this.data.subarray(0, this.length);
   }
 }
 
-function pushName(out: number[], name: string): void {
-  const bytes = new TextEncoder().encode(name);
-  pushUnsigned(out, bytes.length);
-  out.push(...bytes);
+/** What `write` writes, as bytes. */
+function bytesOf(write: (out: Bytes) => void): Uint8Array {
+  const out = new Bytes();
+  write(out);
+  return out.view();
 }
 
 /** The body of one function. Methods append instructions and return `this` for chaining. */
 export class Code {
-  readonly bytes: number[] = [];
+  private readonly bytes = new Bytes();
   private readonly locals: ValueType[] = [];
   private readonly parameterCount: number;
   private depth = 0;
@@ -205,77 +235,81 @@ export class Code {
 
   /** Appends instructions by their one-byte opcodes. */
   op(...opcodes: number[]): this {
-    this.bytes.push(...opcodes);
+    for (const opcode of opcodes) this.bytes.byte(opcode);
     return this;
   }
 
   get(local: number): this {
-    this.bytes.push(0x20);
-    pushUnsigned(this.bytes, local);
+    this.bytes.byte(0x20);
+    this.bytes.unsigned(local);
     return this;
   }
 
   set(local: number): this {
-    this.bytes.push(0x21);
-    pushUnsigned(this.bytes, local);
+    this.bytes.byte(0x21);
+    this.bytes.unsigned(local);
     return this;
   }
 
   tee(local: number): this {
-    this.bytes.push(0x22);
-    pushUnsigned(this.bytes, local);
+    this.bytes.byte(0x22);
+    this.bytes.unsigned(local);
     return this;
   }
 
   /** A constant; any integer whose low 32 bits are meant. */
   i32(n: number): this {
-    this.bytes.push(0x41);
-    pushSigned32(this.bytes, n | 0);
+    this.bytes.byte(0x41);
+    this.bytes.signed(n | 0);
     return this;
   }
 
-  /** A constant: a bigint (taken modulo 2^64), or a number in the signed 32-bit range. */
+  /** A constant: a bigint (taken modulo 2^64), or an integer within 2^53. */
   i64(n: bigint | number): this {
-    this.bytes.push(0x42);
-    if (typeof n === "number") pushSigned32(this.bytes, n);
-    else pushSigned64(this.bytes, BigInt.asIntN(64, n));
+    this.bytes.byte(0x42);
+    if (typeof n === "number") this.bytes.signed(n);
+    else this.bytes.signedBig(BigInt.asIntN(64, n));
     return this;
   }
 
   f64(n: number): this {
-    this.bytes.push(0x44, ...new Uint8Array(new Float64Array([n]).buffer));
+    this.bytes.byte(0x44);
+    this.bytes.append(new Uint8Array(new Float64Array([n]).buffer));
     return this;
   }
 
   /** A load or store with a constant byte offset; alignment is never promised. */
   memory(opcode: number, offset = 0): this {
-    this.bytes.push(opcode, 0);
-    pushUnsigned(this.bytes, offset);
+    this.bytes.byte(opcode);
+    this.bytes.byte(0);
+    this.bytes.unsigned(offset);
     return this;
   }
 
   call(functionIndex: number): this {
-    this.bytes.push(0x10);
-    pushUnsigned(this.bytes, functionIndex);
+    this.bytes.byte(0x10);
+    this.bytes.unsigned(functionIndex);
     return this;
   }
 
   /** call_indirect through table 0. */
   callIndirect(typeIndex: number): this {
-    this.bytes.push(0x11);
-    pushUnsigned(this.bytes, typeIndex);
-    this.bytes.push(0);
+    this.bytes.byte(0x11);
+    this.bytes.unsigned(typeIndex);
+    this.bytes.byte(0);
     return this;
   }
 
   /** Saturating truncation (0xfc prefix): i64.trunc_sat_f64_s is 6, _u 7. */
   saturating(sub: number): this {
-    this.bytes.push(0xfc, sub);
+    this.bytes.byte(0xfc);
+    this.bytes.byte(sub);
     return this;
   }
 
   private open(opcode: number, result: ValueType | undefined): Label {
-    this.bytes.push(opcode, result ?? 0x40);
+    this.bytes.byte(opcode);
+    this.bytes.byte(result ?? 0x40);
     return this.depth++ as Label;
   }
 
@@ -305,38 +339,42 @@ export class Code {
   }
 
   private pushDepth(label: Label): void {
-    pushUnsigned(this.bytes, this.depth - 1 - label);
+    this.bytes.unsigned(this.depth - 1 - label);
   }
 
   br(label: Label): this {
-    this.bytes.push(0x0c);
+    this.bytes.byte(0x0c);
     this.pushDepth(label);
     return this;
   }
 
   brIf(label: Label): this {
-    this.bytes.push(0x0d);
+    this.bytes.byte(0x0d);
     this.pushDepth(label);
     return this;
   }
 
   brTable(labels: readonly Label[], otherwise: Label): this {
-    this.bytes.push(0x0e);
-    pushUnsigned(this.bytes, labels.length);
+    this.bytes.byte(0x0e);
+    this.bytes.unsigned(labels.length);
     for (const label of labels) this.pushDepth(label);
     this.pushDepth(otherwise);
     return this;
   }
 
   /** The body as the code section holds it: size, locals, instructions, end. */
-  finish(): number[] {
+  finish(): Uint8Array {
     if (this.depth !== 0) throw new Error(`${this.depth} unclosed blocks`);
-    const head: number[] = [];
-    pushUnsigned(head, this.locals.length);
-    for (const type of this.locals) head.push(1, type);
-    const out: number[] = [];
-    pushUnsigned(out, head.length + this.bytes.length + 1);
-    return out.concat(head, this.bytes, 0x0b);
+    const locals = bytesOf((out) => {
+      out.unsigned(this.locals.length);
+      for (const type of this.locals) out.append([1, type]);
+    });
+    return bytesOf((out) => {
+      out.unsigned(locals.length + this.bytes.length + 1);
+      out.append(locals);
+      out.append(this.bytes.view());
+      out.byte(0x0b);
+    });
   }
 }
 
@@ -348,7 +386,8 @@ export interface Signature {
 /** One module with an imported memory `e.memory`. Import all functions before adding own ones: imports take the first indices. */
 export class ModuleBuilder {
   private readonly types: string[] = [];
-  private readonly imports: number[][] = [];
+  private readonly typeBytes: Uint8Array[] = [];
+  private readonly imports: Uint8Array[] = [];
   private importedFunctions = 0;
   private readonly functions: { type: number; name: string | undefined; code: Code }[] = [];
   private tableImport: string | undefined;
@@ -361,24 +400,37 @@ export class ModuleBuilder {
 
   /** The index of a signature, e.g. for callIndirect. */
   type(signature: Signature): number {
-    const bytes: number[] = [0x60];
-    pushUnsigned(bytes, signature.parameters.length);
-    bytes.push(...signature.parameters);
-    pushUnsigned(bytes, signature.results.length);
-    bytes.push(...signature.results);
-    const key = bytes.join(",");
+    const bytes = bytesOf((out) => {
+      out.byte(0x60);
+      for (const types of [signature.parameters, signature.results]) {
+        out.unsigned(types.length);
+        out.append(types);
+      }
+    });
+    const key = bytes.join();
     const at = this.types.indexOf(key);
-    return at >= 0 ? at : this.types.push(key) - 1;
+    if (at >= 0) return at;
+    this.typeBytes.push(bytes);
+    return this.types.push(key) - 1;
+  }
+
+  private addImport(name: string, description: (out: Bytes) => void): void {
+    this.imports.push(
+      bytesOf((out) => {
+        out.name("e");
+        out.name(name);
+        description(out);
+      }),
+    );
   }
 
   importFunction(name: string, signature: Signature): number {
     if (this.functions.length > 0) throw new Error("imports come before functions");
-    const bytes: number[] = [];
-    pushName(bytes, "e");
-    pushName(bytes, name);
-    bytes.push(0x00);
-    pushUnsigned(bytes, this.type(signature));
-    this.imports.push(bytes);
+    const type = this.type(signature);
+    this.addImport(name, (out) => {
+      out.byte(0x00);
+      out.unsigned(type);
+    });
     return this.importedFunctions++;
   }
 
@@ -397,57 +449,44 @@ export class ModuleBuilder {
   }
 
   finish(): Uint8Array<ArrayBuffer> {
-    const out: number[] = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
-    const section = (id: number, items: readonly (readonly number[])[]): void => {
-      const body: number[] = [];
-      pushUnsigned(body, items.length);
-      for (const item of items) for (const byte of item) body.push(byte);
-      out.push(id);
-      pushUnsigned(out, body.length);
-      for (const byte of body) out.push(byte);
+    const out = new Bytes();
+    out.append([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
+    const section = (id: number, items: readonly Uint8Array[]): void => {
+      const count = bytesOf((head) => head.unsigned(items.length));
+      out.byte(id);
+      out.unsigned(items.reduce((sum, item) => sum + item.length, count.length));
+      out.append(count);
+      for (const item of items) out.append(item);
     };
-    const imports = [...this.imports];
-    const memory: number[] = [];
-    pushName(memory, "e");
-    pushName(memory, "memory");
-    memory.push(0x02, 0x01);
-    pushUnsigned(memory, this.memoryPages);
-    pushUnsigned(memory, this.memoryPages);
-    imports.push(memory);
+    this.addImport("memory", (memory) => {
+      memory.append([0x02, 0x01]);
+      memory.unsigned(this.memoryPages);
+      memory.unsigned(this.memoryPages);
+    });
     if (this.tableImport !== undefined) {
-      const table: number[] = [];
-      pushName(table, "e");
-      pushName(table, this.tableImport);
-      table.push(0x01, FUNCREF, 0x00, 0x00);
-      imports.push(table);
+      this.addImport(this.tableImport, (table) => table.append([0x01, FUNCREF, 0x00, 0x00]));
     }
-    section(
-      1,
-      this.types.map((key) => key.split(",").map(Number)),
-    );
-    section(2, imports);
+    section(1, this.typeBytes);
+    section(2, this.imports);
     section(
       3,
-      this.functions.map((f) => {
-        const item: number[] = [];
-        pushUnsigned(item, f.type);
-        return item;
-      }),
+      this.functions.map((f) => bytesOf((item) => item.unsigned(f.type))),
     );
-    const exports: number[][] = [];
-    this.functions.forEach((f, i) => {
-      if (f.name === undefined) return;
-      const item: number[] = [];
-      pushName(item, f.name);
-      item.push(0x00);
-      pushUnsigned(item, this.importedFunctions + i);
-      exports.push(item);
-    });
-    section(7, exports);
+    const exported = (f: (typeof this.functions)[number], i: number): Uint8Array[] =>
+      f.name === undefined
+        ? []
+        : [
+            bytesOf((item) => {
+              item.name(f.name!);
+              item.byte(0x00);
+              item.unsigned(this.importedFunctions + i);
+            }),
+          ];
+    section(7, this.functions.flatMap(exported));
     section(
       10,
       this.functions.map((f) => f.code.finish()),
     );
-    return Uint8Array.from(out);
+    return out.view().slice();
   }
 }

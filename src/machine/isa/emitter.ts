@@ -5,6 +5,12 @@ import type { Code, ValueType } from "../../wasm/assembler.ts";
 /** Where a loaded value goes: an integer register (i64 on the stack), or an FP register as double (f64) or boxed single (f32). */
 export type LoadTarget = "x" | "d" | "s";
 
+/** One of the CSR instructions. */
+export interface CsrAccess {
+  readonly kind: "swap" | "set" | "clear";
+  readonly immediate: boolean;
+}
+
 export interface Emitter {
   readonly code: Code;
 
@@ -42,6 +48,11 @@ export interface Emitter {
   otherTruncation(): void;
   /** Does the whole instruction out of line (Instruction.slow) and goes to its end. */
   slow(): void;
+  /**
+   * Accesses the CSR in imm: rd = old value; writes `combine(old, operand)`, where the operand is x[rs1] or, `immediate`, the number
+   * rs1. An engine may do all of it out of line.
+   */
+  csr(access: CsrAccess): void;
   /** Goes on with the next instruction: the end of this one. */
   done(): void;
 

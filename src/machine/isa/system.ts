@@ -53,7 +53,7 @@ function csr(name: string, f3: number, combine: (old: number, operand: number) =
     mask: FUNCT3_MASK,
     match: funct3(SYSTEM, f3),
     operands: fromRegister ? "rd, csr, rs1" : "rd, csr, z",
-    emit: (e) => e.slow(),
+    emit: (e) => e.csr({ kind: alwaysWrites ? "swap" : (f3 & 3) === 2 ? "set" : "clear", immediate: !fromRegister }),
     slow: (s) => {
       const old = readCsr(s);
       if (old === undefined) return TRAP_ILLEGAL;

@@ -8,8 +8,8 @@ import type { Decoded } from "../isa/instruction.ts";
 export interface CodeSource {
   /** The instruction at a virtual address, or undefined if its page is not known to be executable now or it is not legal. */
   decode(pc: number): Decoded | undefined;
-  /** Where the indirect jump at a virtual address went the last time it was interpreted, or undefined. */
-  lastTarget(pc: number): number | undefined;
+  /** Where the indirect jump at a virtual address went when it was interpreted, ascending; some of it. */
+  targets(pc: number): readonly number[];
 }
 
 export interface Context {
@@ -35,8 +35,8 @@ export type Ending =
   | { kind: "jump"; next: Edge }
   /** The last line is a conditional branch. */
   | { kind: "branch"; taken: Edge; next: Edge }
-  /** The last line is a jalr: to `expected` if it goes there (undefined: nothing known), else out. */
-  | { kind: "indirect"; expected: Edge | undefined }
+  /** The last line is a jalr: to one of `expected`, ascending, if it goes there, else out. */
+  | { kind: "indirect"; expected: Edge[] }
   /** The interpreter must do what is at `pc`. */
   | { kind: "interpret"; pc: number };
 
@@ -55,18 +55,23 @@ export interface Limits {
   readonly depth: number;
 }
 
+/** Functions that an indirect call is followed into. */
+const MAX_CALLEES = 2;
 const RA = 1;
 const T0 = 5;
 const DYNAMIC = 7;
 const RNE = 0;
 const RTZ = 1;
-/** Done by the interpreter: traps, CSRs, and what always takes the slow path. */
-const INTERPRETED = /^(ecall|ebreak|csrr.*|fclass\..)$/;
+/** Done by the interpreter: traps, and what always takes the slow path. */
+const INTERPRETED = /^(ecall|ebreak|fclass\..)$/;
+/** CSRs that are done inline: fflags, frm, fcsr. */
+const LAST_FLOAT_CSR = 3;
 
 /** False for instructions that a region leaves to the interpreter. */
 export function isCompilable(d: Decoded): boolean {
   const { name, tokens } = d.instruction;
   if (INTERPRETED.test(name)) return false;
+  if (tokens.includes("csr")) return d.imm <= LAST_FLOAT_CSR;
   if (!tokens.includes("rm")) return true;
   return d.rm === RNE || d.rm === DYNAMIC || (d.rm === RTZ && tokens.includes("rd"));
 }
@@ -132,9 +137,9 @@ class Discovery {
     if (d.rd === 0 && isLink(d.rs1) && d.imm === 0) {
       return context ? [{ pc: context.returnTo, context: context.parent }] : [];
     }
-    const target = this.source.lastTarget(pc);
-    if (target === undefined) return [];
-    return isLink(d.rd) ? [this.call(target, pc + d.length, context)] : d.rd === 0 ? [{ pc: target, context }] : [];
+    const targets = this.source.targets(pc);
+    if (isLink(d.rd)) return targets.slice(0, MAX_CALLEES).map((target) => this.call(target, pc + d.length, context));
+    return d.rd === 0 ? targets.map((target) => ({ pc: target, context })) : [];
   }
 
   /** Decodes, nearest code first, until nothing is left or the limit is reached. */
@@ -190,7 +195,7 @@ class Discovery {
       const { d } = line;
       const successors = this.successors(line, context);
       if (d.instruction.name === "jalr") {
-        block.ending = { kind: "indirect", expected: successors.length === 0 ? undefined : this.edge(successors[0]) };
+        block.ending = { kind: "indirect", expected: successors.map((successor) => this.edge(successor)) };
         return block;
       }
       if (successors.length === 2) {

@@ -10,8 +10,7 @@
 // Whatever is rare (a TLB miss, a fault, floating point beyond the fast paths) leaves before the instruction has had any effect, and the
 // interpreter does it.
 import { type Code, F32, F64, I32, I64, type Label, type ValueType, op } from "../../wasm/assembler.ts";
-import type { Emitter, LoadTarget } from "../isa/emitter.ts";
-import type { Decoded } from "../isa/instruction.ts";
+import type { CsrAccess, Emitter, LoadTarget } from "../isa/emitter.ts";
 import {
   HART_F,
   HART_FCSR,
@@ -25,7 +24,7 @@ import {
   TLB_READ,
   TLB_WRITE,
 } from "../layout.ts";
-import type { Block, Edge } from "./discover.ts";
+import type { Block, Edge, Line } from "./discover.ts";
 import { type Flow, type Node, type Registers } from "./flow.ts";
 import { WORD_LOADS, copied, givesSingle, givesWord, wordOperation } from "./words.ts";
 
@@ -42,11 +41,16 @@ const HART = 0;
 const BUDGET = 1;
 const PC = 2;
 const NAN_BOX = 0xffffffff00000000n;
+const NO_PAGE = 0x800;
+/** Bytes of code over which the targets of one indirect jump may lie for a table of them. */
+const MAX_SPAN = 1024;
 const CANONICAL_NAN_32 = 0x7fc00000;
 const RNE = 0;
 const RTZ = 1;
 const FRM = 0xe0;
 const NX = 1;
+const FCSR_FFLAGS = 1;
+const FCSR_FRM = 2;
 
 /** An execute translation that must be in the TLB on entry. */
 export interface PageGuard {
@@ -70,7 +74,12 @@ interface ExitGroup {
 }
 
 const has = (set: number, register: number): boolean => ((set >>> register) & 1) !== 0;
-const members = (set: number): number[] => Array.from({ length: 32 }, (_, i) => i).filter((i) => has(set, i));
+/** The registers of a set, ascending. */
+function members(set: number): number[] {
+  const found: number[] = [];
+  for (let rest = set; rest !== 0; rest &= rest - 1) found.push(31 - Math.clz32(rest & -rest));
+  return found;
+}
 
 export class RegionEmitter implements Emitter {
   readonly code: Code;
@@ -82,7 +91,7 @@ export class RegionEmitter implements Emitter {
   /** State at the point of emission. */
   private words: Registers = { x: 0, f: 0 };
   private dirty: Registers = { x: 0, f: 0 };
-  private line: { pc: number; d: Decoded } = { pc: 0, d: undefined as never };
+  private line: Line = { pc: 0, d: undefined as never };
   /** Instructions of the block from this one on. */
   private left = 0;
   private usesFcsr = false;
@@ -185,11 +194,11 @@ export class RegionEmitter implements Emitter {
   }
 
   pc(): void {
-    this.code.i64(BigInt(this.line.pc));
+    this.code.i64(this.line.pc);
   }
 
   link(): void {
-    this.code.i64(BigInt(this.line.pc + this.line.d.length));
+    this.code.i64(this.line.pc + this.line.d.length);
   }
 
   private pushDoubleBits(r: number): void {
@@ -268,6 +277,48 @@ export class RegionEmitter implements Emitter {
     this.code.i32(this.exitHere(EXIT_INTERPRET)).br(this.group());
   }
 
+  csr({ kind, immediate }: CsrAccess): void {
+    const c = this.code;
+    const { d, pc } = this.line;
+    const fcsr = this.temp(I32, 12);
+    const old = this.temp(I32, 13);
+    const written = this.temp(I32, 14);
+    const [shift, mask] = d.imm === FCSR_FRM ? [5, 7] : [0, d.imm === FCSR_FFLAGS ? 31 : 255];
+    c.get(HART).memory(op.i32Load, HART_FCSR).tee(fcsr).i32(shift).op(op.i32ShrU).i32(mask).op(op.i32And).set(old);
+    const writes = kind === "swap" || d.rs1 !== 0;
+    if (writes) {
+      if (kind !== "swap") c.get(old);
+      if (immediate) c.i32(d.rs1);
+      else this.w(1);
+      if (kind === "clear") c.i32(-1).op(op.i32Xor);
+      if (kind !== "swap") c.op(kind === "set" ? op.i32Or : op.i32And);
+      c.i32(mask).op(op.i32And).i32(shift).op(op.i32Shl).get(fcsr);
+      c.i32(~(mask << shift))
+        .op(op.i32And, op.i32Or)
+        .set(written);
+      c.get(HART).get(written).memory(op.i32Store, HART_FCSR);
+    }
+    this.setW(() => c.get(old));
+    if (!writes) return;
+    // What the region takes for granted may hold no more.
+    c.get(written).set(this.local("fcsr", I32));
+    c.i32(this.exitAt(pc + d.length, EXIT_LEAVE, this.left - 1));
+    this.pushUnexpected(written);
+    c.brIf(this.group()).op(op.drop);
+  }
+
+  /** Pushes an i32 that is not 0 if an fcsr is not what the region assumes. */
+  private pushUnexpected(fcsr: number): void {
+    const assumeInexact = this.prior.usesFcsr && this.plan.assumeInexact;
+    const mask = (this.prior.assumesNearest ? FRM : 0) | (assumeInexact ? NX : 0);
+    this.code
+      .get(fcsr)
+      .i32(mask)
+      .op(op.i32And)
+      .i32(assumeInexact ? NX : 0)
+      .op(op.i32Ne);
+  }
+
   done(): void {
     throw new Error("a region has no common end of instructions");
   }
@@ -302,7 +353,7 @@ export class RegionEmitter implements Emitter {
   private leave(pc: number, kind: number): void {
     const distance = pc - this.rootPc;
     if (Math.abs(distance) < 2 ** 20) this.code.i32(this.exitAt(pc, kind, 0)).br(this.group());
-    else this.code.i64(BigInt(pc)).set(this.target).i32(EXIT_DYNAMIC).br(this.group());
+    else this.code.i64(pc).set(this.target).i32(EXIT_DYNAMIC).br(this.group());
   }
 
   private storeRegister(bank: "x" | "f", r: number, isWord: boolean): void {
@@ -333,18 +384,41 @@ export class RegionEmitter implements Emitter {
 
   // Memory.
 
-  /** x[rs1] (+ imm) into the local `va`; its TLB entry, checked for all `size` bytes, gives the host address in the local returned. */
+  /**
+   * The host address of x[rs1] (+ imm), in the local returned; leaves if the TLB has none for all `size` bytes.
+   *   va = x[rs1] + imm
+   *   if va, aligned, is not in the page remembered for rs1: look it up in the TLB, remember its page
+   *   host = va + addend
+   */
   private hostAddress(kind: number, size: number, withOffset: boolean): number {
     const c = this.code;
     const va = this.temp(I64, 10);
-    const entry = this.temp(I64, 11);
     const host = this.temp(I32, 10);
+    const { rs1, imm } = this.line.d;
     this.x(1);
-    if (withOffset && this.line.d.imm !== 0) {
-      this.imm();
-      c.op(op.i64Add);
-    }
+    if (withOffset && imm !== 0) c.i64(imm).op(op.i64Add);
     c.set(va);
+    if (this.plan.flow.remembered.has(this.line)) {
+      const page = this.local(`page${kind}.${rs1}`, I64);
+      const addend = this.local(`addend${kind}.${rs1}`, I32);
+      c.get(va)
+        .i64(-4096 | (size - 1))
+        .op(op.i64And)
+        .get(page)
+        .op(op.i64Ne)
+        .if();
+      this.lookUp(kind, size, va);
+      c.set(addend).get(va).i64(-4096).op(op.i64And).set(page).end();
+      c.get(addend);
+    } else this.lookUp(kind, size, va);
+    c.get(va).op(op.i32WrapI64, op.i32Add).set(host);
+    return host;
+  }
+
+  /** Pushes what to add to `va` to get the host address. */
+  private lookUp(kind: number, size: number, va: number): void {
+    const c = this.code;
+    const entry = this.temp(I64, 11);
     c.get(va)
       .op(op.i32WrapI64)
       .i32(9)
@@ -357,8 +431,15 @@ export class RegionEmitter implements Emitter {
       if (size > 1) c.i64(size - 1).op(op.i64Add);
       c.i64(12).op(op.i64ShrU, op.i64Ne);
     });
-    c.get(entry).op(op.i32WrapI64).i32(12).op(op.i32Shl).get(va).op(op.i32WrapI64, op.i32Add).set(host);
-    return host;
+    c.get(entry).op(op.i32WrapI64).i32(12).op(op.i32Shl);
+  }
+
+  /** No page is remembered at first: an aligned address never has this bit. */
+  private forgetPages(): void {
+    for (const line of this.plan.flow.remembered) {
+      const kind = line.d.instruction.tokens.includes("s") ? TLB_WRITE : TLB_READ;
+      this.code.i64(NO_PAGE).set(this.local(`page${kind}.${line.d.rs1}`, I64));
+    }
   }
 
   load(opcode: number, size: number, target: LoadTarget): void {
@@ -454,7 +535,7 @@ export class RegionEmitter implements Emitter {
     throw new Error("traps are left to the interpreter");
   }
 
-  private instruction(line: { pc: number; d: Decoded }): void {
+  private instruction(line: Line): void {
     const { d } = line;
     this.line = line;
     const source = copied(d);
@@ -564,11 +645,10 @@ export class RegionEmitter implements Emitter {
         this.follow(node, ending.next);
         break;
       case "indirect":
-        if (ending.expected) {
-          c.get(this.target).i64(BigInt(ending.expected.pc)).op(op.i64Eq).if();
-          this.follow(node, ending.expected);
-          c.end();
-        }
+        this.dispatch(
+          node,
+          ending.expected.filter((edge) => edge.block),
+        );
         c.i32(EXIT_DYNAMIC).br(this.group());
         break;
       case "interpret":
@@ -576,11 +656,37 @@ export class RegionEmitter implements Emitter {
     }
   }
 
+  /** Goes to the one of the edges, by ascending pc, that `target` is; goes on if it is none. */
+  private dispatch(node: Node, edges: readonly Edge[]): void {
+    const c = this.code;
+    const span = edges.length > 2 ? edges[edges.length - 1].pc - edges[0].pc : Infinity;
+    if (span > MAX_SPAN) {
+      for (const edge of edges) {
+        c.get(this.target).i64(edge.pc).op(op.i64Eq).if();
+        this.follow(node, edge);
+        c.end();
+      }
+      return;
+    }
+    const distance = this.temp(I64, 12);
+    const none = c.block();
+    const labels = edges.map(() => c.block()).reverse();
+    c.get(this.target).i64(edges[0].pc).op(op.i64Sub).tee(distance).i64(span).op(op.i64GtU).brIf(none);
+    const table: Label[] = Array.from({ length: span / 2 + 1 }, () => none);
+    edges.forEach((edge, i) => (table[(edge.pc - edges[0].pc) / 2] = labels[i]));
+    c.get(distance).op(op.i32WrapI64).i32(1).op(op.i32ShrU).brTable(table, none);
+    for (const edge of edges) {
+      c.end();
+      this.follow(node, edge);
+    }
+    c.end();
+  }
+
   // The function around them.
 
   private checkPages(): void {
     const c = this.code;
-    c.i32(EXIT_BAD_ENTRY).get(PC).i64(BigInt(this.rootPc)).op(op.i64Ne).brIf(this.group()).op(op.drop);
+    c.i32(EXIT_BAD_ENTRY).get(PC).i64(this.rootPc).op(op.i64Ne).brIf(this.group()).op(op.drop);
     for (const { va, low, high } of this.plan.pages) {
       const at = TLB_EXECUTE + 8 * (Math.floor(va / 4096) % TLB_ENTRIES);
       c.i32(EXIT_BAD_ENTRY);
@@ -621,15 +727,8 @@ export class RegionEmitter implements Emitter {
     if (!this.prior.usesFcsr && !this.prior.assumesNearest) return;
     const fcsr = this.local("fcsr", I32);
     c.get(HART).memory(op.i32Load, HART_FCSR).set(fcsr);
-    const assumeInexact = this.prior.usesFcsr && this.plan.assumeInexact;
-    const mask = (this.prior.assumesNearest ? FRM : 0) | (assumeInexact ? NX : 0);
-    if (mask === 0) return;
     c.i32(EXIT_BAD_ENTRY);
-    c.get(fcsr)
-      .i32(mask)
-      .op(op.i32And)
-      .i32(assumeInexact ? NX : 0)
-      .op(op.i32Ne);
+    this.pushUnexpected(fcsr);
     c.brIf(this.group()).op(op.drop);
   }
 
@@ -643,6 +742,7 @@ export class RegionEmitter implements Emitter {
     this.checkPages();
     this.loadRegisters();
     this.checkFcsr();
+    this.forgetPages();
     this.tree(this.plan.flow.root);
     c.op(op.unreachable);
     for (const group of groups.reverse()) {
@@ -660,7 +760,7 @@ export class RegionEmitter implements Emitter {
     const c = this.code;
     const code = this.exitCode;
     c.get(HART);
-    c.i64(BigInt(this.rootPc)).get(code).i32(12).op(op.i32ShrS, op.i64ExtendI32S).i64(1).op(op.i64Shl, op.i64Add);
+    c.i64(this.rootPc).get(code).i32(12).op(op.i32ShrS, op.i64ExtendI32S).i64(1).op(op.i64Shl, op.i64Add);
     c.get(this.target);
     c.get(code).i32(15).op(op.i32And).i32(EXIT_DYNAMIC).op(op.i32Ne, op.select);
     c.memory(op.i64Store, HART_PC);

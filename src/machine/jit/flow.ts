@@ -1,6 +1,6 @@
 // Control and data flow of a region: order, dominators, loops, the longest path between budget checks, liveness, and which registers are
 // words (words.ts) where. Pure analysis of the blocks that discover.ts found.
-import type { Block, Edge } from "./discover.ts";
+import type { Block, Edge, Line } from "./discover.ts";
 import type { Decoded } from "../isa/instruction.ts";
 import { givesSingle, givesWord } from "./words.ts";
 
@@ -41,11 +41,15 @@ export interface Flow {
   readonly reads: Registers;
   readonly writes: Registers;
   readonly instructions: number;
+  /** The loads and stores that remember the last page, by the pc and context of their lines, for their base register and kind. */
+  readonly remembered: ReadonlySet<Line>;
 }
 
 export interface FlowOptions {
   /** Whether live registers may be guarded to be words at the root. */
   readonly guards: boolean;
+  /** The most instructions of a region that is not a loop. */
+  readonly straight: number;
 }
 
 /** Loops that dirty more registers than this store the dead ones at each turn instead of carrying them. */
@@ -59,7 +63,7 @@ export const edgesOf = (block: Block): Edge[] => {
     case "branch":
       return [ending.next, ending.taken];
     case "indirect":
-      return ending.expected ? [ending.expected] : [];
+      return ending.expected;
     default:
       return [];
   }
@@ -189,18 +193,12 @@ const dominates = (a: Node, b: Node): boolean => {
 function cutIrreducible(nodes: readonly Node[], nodeOf: ReadonlyMap<Block, Node>): boolean {
   let cut = false;
   for (const n of nodes) {
-    const out = (edge: Edge): Edge => {
+    redirect(n.block, (edge) => {
       const to = edge.block && nodeOf.get(edge.block);
-      if (!to || to.order > n.order || dominates(to, n)) return edge;
+      if (!to || to.order > n.order || dominates(to, n)) return true;
       cut = true;
-      return { block: undefined, pc: edge.pc };
-    };
-    const { ending } = n.block;
-    if (ending.kind === "jump") ending.next = out(ending.next);
-    else if (ending.kind === "branch") {
-      ending.next = out(ending.next);
-      ending.taken = out(ending.taken);
-    } else if (ending.kind === "indirect" && ending.expected) ending.expected = out(ending.expected);
+      return false;
+    });
   }
   return cut;
 }
@@ -307,7 +305,79 @@ function chooseFlushes(nodes: readonly Node[]): void {
   findDirty(nodes);
 }
 
+/**
+ * Keeps of a region that is a loop what leads back to the root; of another one, what comes first. The rest gets regions of its own when
+ * it is hot.
+ */
+function trim(root: Block, straight: number): void {
+  const { nodes, nodeOf } = makeNodes(root);
+  connect(nodes, nodeOf);
+  const kept = new Set<Node>();
+  const queue = nodes[0].predecessors.length > 0 ? [nodes[0]] : [];
+  for (const n of queue) {
+    if (kept.has(n)) continue;
+    kept.add(n);
+    queue.push(...n.predecessors);
+  }
+  if (kept.size === 0) {
+    let instructions = 0;
+    const nearest = [nodes[0]];
+    for (const n of nearest) {
+      if (kept.has(n) || instructions + n.block.lines.length > straight) continue;
+      kept.add(n);
+      instructions += n.block.lines.length;
+      nearest.push(...n.successors);
+    }
+    kept.add(nodes[0]);
+  }
+  for (const n of nodes) redirect(n.block, (edge) => !edge.block || kept.has(nodeOf.get(edge.block)!));
+}
+
+/** Makes the edges that `keep` rejects leave the region. */
+function redirect(block: Block, keep: (edge: Edge) => boolean): void {
+  const out = (edge: Edge): Edge => (keep(edge) ? edge : { block: undefined, pc: edge.pc });
+  const { ending } = block;
+  if (ending.kind === "jump") ending.next = out(ending.next);
+  else if (ending.kind === "branch") {
+    ending.next = out(ending.next);
+    ending.taken = out(ending.taken);
+  } else if (ending.kind === "indirect") ending.expected = ending.expected.map(out);
+}
+
+/** Remembered pages: at most this many, of bases used this often. */
+const MAX_REMEMBERED = 8;
+/** What moves a pointer within the object it points to, more often than not. */
+const STEADY = /^(addi|add|sub|lui|auipc)$/;
+
+/** "loads.<base>" or "stores.<base>" of an access that may remember its page, else undefined. */
+function accessKey({ d }: Line): string | undefined {
+  const { name, operands } = d.instruction;
+  if (!operands.endsWith("(rs1)") || operands.endsWith(", (rs1)") || name === "jalr") return undefined;
+  return `${operands.includes("s(") ? "stores" : "loads"}.${d.rs1}`;
+}
+
+/** Accesses whose base register was last moved, not loaded from memory nor made of bits. */
+function chooseRemembered(nodes: readonly Node[]): Set<Line> {
+  let unsteadyAnywhere = 0;
+  for (const { block } of nodes) {
+    for (const { d } of block.lines) if (!STEADY.test(d.instruction.name)) unsteadyAnywhere |= resultOf(d).x;
+  }
+  const sites = new Map<string, Line[]>();
+  for (const { block } of nodes) {
+    let unsteady = unsteadyAnywhere;
+    for (const line of block.lines) {
+      const key = accessKey(line);
+      if (key !== undefined && (unsteady & bit(line.d.rs1)) === 0) sites.set(key, [...(sites.get(key) ?? []), line]);
+      const result = resultOf(line.d).x;
+      unsteady = STEADY.test(line.d.instruction.name) ? unsteady & ~result : unsteady | result;
+    }
+  }
+  const most = [...sites.values()].sort((a, b) => b.length - a.length).slice(0, MAX_REMEMBERED);
+  return new Set(most.flat());
+}
+
 export function analyze(rootBlock: Block, options: FlowOptions): Flow {
+  trim(rootBlock, options.straight);
   const { nodes, nodeOf } = makeNodes(rootBlock);
   connect(nodes, nodeOf);
   findDominators(nodes);
@@ -332,5 +402,5 @@ export function analyze(rootBlock: Block, options: FlowOptions): Flow {
       writes.f |= r.f;
     }
   }
-  return { root: nodes[0], nodes, nodeOf, reads, writes, instructions };
+  return { root: nodes[0], nodes, nodeOf, reads, writes, instructions, remembered: chooseRemembered(nodes) };
 }

@@ -1,7 +1,7 @@
 // The JIT's manager: compiles what the interpreter found to be hot, keeps regions by (frame, virtual address), drops them when their
 // code changes, bounds their number and size. Owns the table of region functions and the entries in code pages (layout.ts).
 import { PAGE_SIZE, type Pfn } from "../../base/numbers.ts";
-import { ModuleBuilder } from "../../wasm/assembler.ts";
+import { Code, ModuleBuilder } from "../../wasm/assembler.ts";
 import type { CodeCache } from "../code-cache.ts";
 import { REGION_SIGNATURE, type RegionImports } from "../interpreter.ts";
 import type { Decoded } from "../isa/instruction.ts";
@@ -11,22 +11,27 @@ import {
   HART_PC,
   HART_TLB,
   type Layout,
-  PAGE_TARGETS,
   REGION,
+  TARGET_BUCKETS,
+  TARGET_WAYS,
   TLB_ENTRIES,
   TLB_EXECUTE,
 } from "../layout.ts";
 import type { Ram } from "../ram.ts";
 import { HART_FCSR } from "../layout.ts";
-import { type Block, type CodeSource, type Limits, discover } from "./discover.ts";
+import { type CodeSource, type Limits, discover } from "./discover.ts";
 import { type PageGuard, RegionEmitter } from "./emit.ts";
 import { type Flow, analyze } from "./flow.ts";
 
 const LIMITS: Limits = { instructions: 400, blockLength: 100, depth: 3 };
+/** Instructions of a region that is not a loop. */
+const STRAIGHT = 100;
 const MAX_REGIONS = 4096;
 const MAX_CODE_BYTES = 24 * 2 ** 20;
 /** Entries that did not fit before a region is compiled again with fewer assumptions. */
 const MAX_MISFITS = 16;
+/** Places that are compiled together at most. */
+const MAX_BATCH = 12;
 const NX = 1;
 
 /** What a region takes for granted on entry. */
@@ -35,12 +40,23 @@ interface Assumptions {
   readonly assumeInexact: boolean;
 }
 
-interface Region {
-  readonly number: number;
+/** Where a region starts. */
+interface Place {
   readonly pc: number;
   readonly frame: Pfn;
   /** Offset of its entry in the code page. */
   readonly entry: number;
+}
+
+/** What is to be compiled. */
+interface Part {
+  readonly place: Place;
+  readonly flow: Flow;
+  readonly pages: readonly CodePage[];
+}
+
+interface Region extends Place {
+  readonly number: number;
   readonly frames: readonly Pfn[];
   readonly pages: readonly PageGuard[];
   readonly assumptions: Assumptions;
@@ -111,12 +127,15 @@ class TlbSource implements CodeSource {
     return high === undefined ? undefined : decode(low | (high << 16));
   }
 
-  lastTarget(pc: number): number | undefined {
-    const page = this.page(pc);
-    if (!page) return undefined;
-    const at = this.options.layout.code + page.page * CODE_PAGE_BYTES + PAGE_TARGETS + (pc % PAGE_SIZE) * 2;
-    const distance = this.options.ram.i32[at >>> 2];
-    return distance === 0 ? undefined : pc + distance;
+  targets(pc: number): number[] {
+    const { ram, layout } = this.options;
+    const bucket = (layout.targets + (Math.floor(pc / 2) % TARGET_BUCKETS) * TARGET_WAYS * 8) >>> 2;
+    const found: number[] = [];
+    for (let way = 0; way < TARGET_WAYS; way++) {
+      const distance = ram.i32[bucket + 2 * way + 1];
+      if (ram.u32[bucket + 2 * way] === pc % 2 ** 32 && distance !== 0) found.push(pc + distance);
+    }
+    return found.filter((target) => this.page(target) !== undefined).sort((a, b) => a - b);
   }
 }
 
@@ -128,6 +147,8 @@ export class Jit {
   private readonly byNumber: (Region | undefined)[] = [];
   private readonly byFrame = new Map<Pfn, Set<Region>>();
   private readonly free: number[] = [];
+  /** Places that were hot once. */
+  private readonly waiting = new Map<string, Place>();
   /** Places that cannot be compiled as they are. */
   private readonly hopeless = new Map<Pfn, Set<number>>();
 
@@ -157,14 +178,24 @@ export class Jit {
     return page >= 0 && page < layout.codePages ? code.frameOf(page) : (0 as Pfn);
   }
 
+  /** The second time that a place is hot, it is compiled, with all that were hot once: modules have a fixed cost. */
   private hot(hart: number, entry: number): void {
     this.options.ram.u32[entry >>> 2] = 0;
     const frame = this.frameAt(entry);
     const pc = this.pcOf(hart);
     if (frame === 0 || this.hopeless.get(frame)?.has(pc)) return;
     const known = this.regions.get(`${frame}:${pc}`);
-    if (known) this.install(known);
-    else this.compile(hart, entry, frame, pc, { guards: true, assumeInexact: this.isInexact(hart) });
+    if (known) {
+      this.install(known);
+      return;
+    }
+    const key = `${frame}:${pc}`;
+    const again = this.waiting.has(key);
+    this.waiting.set(key, { entry, frame, pc });
+    if (!again && this.waiting.size < MAX_BATCH) return;
+    const batch = [...this.waiting.values()];
+    this.waiting.clear();
+    this.compile(hart, batch, { guards: true, assumeInexact: this.isInexact(hart) });
   }
 
   private isInexact(hart: number): boolean {
@@ -186,7 +217,7 @@ export class Jit {
       const other = region.pc + page.va - Math.floor(region.pc / PAGE_SIZE) * PAGE_SIZE;
       const known = this.regions.get(`${region.frame}:${other}`);
       if (known) this.install(known);
-      else this.compile(hart, entry, region.frame, other, region.assumptions);
+      else this.compile(hart, [{ entry, frame: region.frame, pc: other }], region.assumptions);
       return;
     }
     const fits = region.pages.every((guard) => {
@@ -198,7 +229,7 @@ export class Jit {
     this.remove(region);
     const assumeInexact = region.assumptions.assumeInexact && this.isInexact(hart);
     if (region.assumptions.guards || assumeInexact !== region.assumptions.assumeInexact) {
-      this.compile(hart, entry, region.frame, region.pc, { guards: false, assumeInexact });
+      this.compile(hart, [{ entry, frame: region.frame, pc: region.pc }], { guards: false, assumeInexact });
     } else this.giveUp(region.frame, region.pc);
   }
 
@@ -207,45 +238,48 @@ export class Jit {
     this.hopeless.set(frame, places.add(pc));
   }
 
-  private compile(hart: number, entry: number, frame: Pfn, pc: number, assumptions: Assumptions): void {
+  private compile(hart: number, places: readonly Place[], assumptions: Assumptions): void {
     const started = performance.now();
     const source = new TlbSource(this.options, hart);
-    const root = discover(source, pc, LIMITS);
-    if (!root || root.lines.length === 0) this.giveUp(frame, pc);
-    else this.build(hart, entry, frame, root, source, assumptions);
+    const parts: Part[] = [];
+    for (const place of places) {
+      // Its code may have been dropped while it waited.
+      if (this.frameAt(place.entry) !== place.frame || source.page(place.pc)?.frame !== place.frame) continue;
+      const root = discover(source, place.pc, LIMITS);
+      if (!root || root.lines.length === 0) this.giveUp(place.frame, place.pc);
+      else {
+        const flow = analyze(root, { guards: assumptions.guards, straight: STRAIGHT });
+        parts.push({ place, flow, pages: this.pagesOf(flow, source) });
+      }
+    }
+    if (parts.length > 0) this.build(hart, parts, assumptions);
     this.stats.compileMs += performance.now() - started;
   }
 
-  private build(
-    hart: number,
-    entry: number,
-    frame: Pfn,
-    root: Block,
-    source: TlbSource,
-    assumptions: Assumptions,
-  ): void {
-    const flow = analyze(root, assumptions);
-    const pages = this.pagesOf(flow, source);
-    const plan = { flow, pages, assumeInexact: assumptions.assumeInexact };
-    const trial = new ModuleBuilder(this.options.layout.pages);
-    let first: RegionEmitter | undefined;
-    trial.function(REGION_SIGNATURE, undefined, (code) => (first = new RegionEmitter(code, plan)).emit());
+  /** One module of all parts. Each is emitted twice: the first time shows which exits there are. */
+  private build(hart: number, parts: readonly Part[], assumptions: Assumptions): void {
     const builder = new ModuleBuilder(this.options.layout.pages);
-    builder.function(REGION_SIGNATURE, "region", (code) => new RegionEmitter(code, plan, first).emit());
+    const sizes = parts.map(({ flow, pages }, i) => {
+      const plan = { flow, pages, assumeInexact: assumptions.assumeInexact };
+      const trial = new RegionEmitter(new Code(REGION_SIGNATURE.parameters), plan);
+      trial.emit();
+      return builder.function(REGION_SIGNATURE, `r${i}`, (code) => new RegionEmitter(code, plan, trial).emit());
+    });
     const bytes = builder.finish();
-    const run = this.instantiate(hart, BigInt(root.pc), bytes);
-    this.add({
-      number: this.takeNumber(bytes.length),
-      pc: root.pc,
-      frame,
-      entry,
-      frames: pages.map((page) => page.frame),
-      pages: pages.map(({ va, low, high }) => ({ va, low, high })),
-      assumptions,
-      bytes: bytes.length,
-      instructions: flow.instructions,
-      run,
-      misfits: 0,
+    const runs = this.instantiate(hart, parts, bytes);
+    parts.forEach(({ place, flow, pages }, i) => {
+      const size = Math.ceil(bytes.length / sizes.length);
+      this.add({
+        ...place,
+        number: this.takeNumber(size),
+        frames: pages.map((page) => page.frame),
+        pages: pages.map(({ va, low, high }) => ({ va, low, high })),
+        assumptions,
+        bytes: size,
+        instructions: flow.instructions,
+        run: runs[i],
+        misfits: 0,
+      });
     });
   }
 
@@ -257,21 +291,24 @@ export class Jit {
     return [...pages];
   }
 
-  private instantiate(hart: number, root: bigint, bytes: Uint8Array<ArrayBuffer>): RegionFunction {
+  private instantiate(hart: number, parts: readonly Part[], bytes: Uint8Array<ArrayBuffer>): RegionFunction[] {
     const { memory, ram, aroundCompile } = this.options;
-    let run: RegionFunction | undefined;
+    const runs: RegionFunction[] = [];
     const compile = (): void => {
       const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { e: { memory } });
-      run = instance.exports.region as RegionFunction;
-      // Compiled at the first call: one without budget does nothing but set pc.
       const at = (hart + HART_PC) >>> 3;
       const pc = ram.u64[at];
-      run(hart, 0, root);
+      parts.forEach((_part, i) => {
+        const run = instance.exports[`r${i}`] as RegionFunction;
+        // Compiled at the first call: one with a wrong pc does nothing but set HART_PC.
+        run(hart, 0, -1n);
+        runs.push(run);
+      });
       ram.u64[at] = pc;
     };
     if (aroundCompile) aroundCompile(compile);
     else compile();
-    return run!;
+    return runs;
   }
 
   private takeNumber(bytes: number): number {
