@@ -3,7 +3,7 @@
 import { KernelBug } from "../base/bug.ts";
 import { robustExit } from "./futex-robust.ts";
 import type { Process } from "./process.ts";
-import { CLD_EXITED, CLD_KILLED, SIGCHLD, SIGCONT, SIGHUP, SI_KERNEL, SI_USER } from "./siginfo.ts";
+import { CLD_EXITED, CLD_KILLED, NSIG, SIGCHLD, SIGCONT, SIGHUP, SI_KERNEL, SI_USER } from "./siginfo.ts";
 import { SA_NOCLDWAIT, SIG_IGN } from "./signal-handlers.ts";
 import type { Task } from "./task.ts";
 
@@ -141,7 +141,8 @@ function notifyParent(process: Process): void {
   const signo = process.exitSignal;
   const action = parent.handlers.get(SIGCHLD);
   const unwanted = signo === SIGCHLD && (action.handler === SIG_IGN || (action.flags & SA_NOCLDWAIT) !== 0);
-  if (signo !== 0 && !(unwanted && action.handler === SIG_IGN)) {
+  // clone(2) takes any number for the exit signal: one that is no signal is not sent.
+  if (signo !== 0 && signo <= NSIG && !(unwanted && action.handler === SIG_IGN)) {
     const killed = (status & 0x7f) !== 0;
     const code = killed ? CLD_KILLED : CLD_EXITED;
     kernel.signals.sendToProcess(
