@@ -6,6 +6,7 @@ import { accountVm, mayExpandVm } from "../mm/accounting.ts";
 import { linkVma } from "../mm/merge.ts";
 import type { Mm } from "../mm/mm.ts";
 import {
+  VM_ACCOUNT,
   VM_DONTEXPAND,
   VM_MAYEXEC,
   VM_MAYREAD,
@@ -27,6 +28,7 @@ import {
 } from "./abi.ts";
 import type { Region } from "./region.ts";
 import { type Slot, givenSlot, isFree, pickSlot } from "./slot.ts";
+import type { View } from "./view.ts";
 import { MshareWindow } from "./window.ts";
 
 /** The arguments of mshare_attach, the descriptor resolved. Bytes. */
@@ -48,7 +50,7 @@ const WINDOW_FLAGS =
 export function attachWindow(region: Region, mm: Mm, request: AttachRequest): number {
   if (region.dead) return -ENXIO;
   const { flags, offset } = request;
-  if (!areFlagsValid(flags) || (flags & MSHARE_PRIVATE) !== 0) return -EINVAL;
+  if (!areFlagsValid(flags)) return -EINVAL;
   const size = windowSize(region, offset, request.size);
   if (size < 0) return size;
   if ((flags & MSHARE_FIXED) !== 0 && request.addr % MSHARE_GRANULE !== 0) return -EINVAL;
@@ -56,12 +58,13 @@ export function attachWindow(region: Region, mm: Mm, request: AttachRequest): nu
   const slot = findSlot(region, mm, request, size);
   if (typeof slot === "number") return slot;
   const pages = size / PAGE_SIZE;
-  const vmFlags = (flags & MSHARE_RDONLY) !== 0 ? WINDOW_FLAGS & ~(VM_WRITE | VM_MAYWRITE) : WINDOW_FLAGS;
+  const vmFlags = windowFlags(flags);
   if (!mayExpandVm(mm, vmFlags, pages) || mm.vmas.size >= MAX_MAP_COUNT) return -ENOMEM;
 
   const toEnd = offset + size === region.size;
-  const view = (flags & (MSHARE_RDONLY | MSHARE_PRIVATE)) !== 0 ? region.ensureView() : null;
+  const view: View | null | number = (flags & (MSHARE_RDONLY | MSHARE_PRIVATE)) !== 0 ? region.ensureView() : null;
   if (typeof view === "number") return view;
+  if ((vmFlags & VM_ACCOUNT) !== 0 && !mm.memory.commit(pages)) return -ENOMEM;
   const place = { slotStart: slot.start, slotEnd: slot.slotEnd, offset, size, toEnd, flags };
   const window = new MshareWindow(region, mm, region.host, view, place, size);
   const vma = new Vma(mm, slot.start, slot.start + size, vmFlags, offset / PAGE_SIZE, null);
@@ -77,6 +80,13 @@ function areFlagsValid(flags: number): boolean {
   if ((flags & ~MSHARE_ATTACH_FLAGS) !== 0) return false;
   const kinds = [MSHARE_RDONLY, MSHARE_PRIVATE, MSHARE_PASSTHROUGH].filter((kind) => (flags & kind) !== 0);
   return kinds.length <= 1;
+}
+
+/** The VM_* of a window: a private one counts as any private writable mapping does. */
+function windowFlags(flags: number): number {
+  if ((flags & MSHARE_RDONLY) !== 0) return WINDOW_FLAGS & ~(VM_WRITE | VM_MAYWRITE);
+  if ((flags & MSHARE_PRIVATE) !== 0) return (WINDOW_FLAGS & ~(VM_SHARED | VM_MAYSHARE)) | VM_ACCOUNT;
+  return WINDOW_FLAGS;
 }
 
 /** How many bytes of the region the window shows at first; -EINVAL. */

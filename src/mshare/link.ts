@@ -19,7 +19,7 @@ export interface LinkedWindow extends LinkExtent {
 }
 
 /** The table of `level` that covers `va`, and below which level the walk ended if there is none (table 0). */
-function findTableAt(mm: Mm, va: number, level: number): { table: Pfn; missing: number } {
+export function findTableAt(mm: Mm, va: number, level: number): { table: Pfn; missing: number } {
   const { ram } = mm.memory;
   let table = mm.root;
   for (let at = ROOT_LEVEL; at > level; at--) {

@@ -6,6 +6,7 @@ import { MSHARE_GRANULE, MSHARE_MAX_SIZE } from "../base/limits.ts";
 import { PAGE_SIZE, PGD_SIZE, pageUp } from "../base/numbers.ts";
 import * as mman from "../mm/constants.ts";
 import type { Mm } from "../mm/mm.ts";
+import { zapMirrors } from "../mm/rmap.ts";
 import type { VmFile } from "../mm/vma.ts";
 import * as abi from "./abi.ts";
 import type { MshareManager } from "./manager.ts";
@@ -225,7 +226,18 @@ export class Region {
     if (discards && (this.seals & abi.MSHARE_SEAL_MAP) !== 0) return -EPERM;
     const length = this.#checkRange(offset, size);
     if (length < 0) return length;
-    return this.manager.tables.madvise(this, offset, length, advice);
+    const result = this.manager.tables.madvise(this, offset, length, advice);
+    if (advice === mman.MADV_REMOVE && result === 0) this.#dropCopies(offset, length);
+    return result;
+  }
+
+  /** What private windows have copied of a range goes with the pages it was copied from. */
+  #dropCopies(offset: number, length: number): void {
+    const { host } = this;
+    const start = this.hostAddress(offset);
+    const gather = host.memory.beginGather();
+    zapMirrors(host, start, start + length, gather, "and private copies");
+    gather.finish();
   }
 
   /** mshare_lock: as mlock2; charged to the owner's RLIMIT_MEMLOCK. */

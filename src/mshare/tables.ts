@@ -38,7 +38,8 @@ export class SharedTables implements RegionTables {
 
   disconnect(window: MshareWindow, gather: Gather): void {
     const { host, links, mm, view } = window;
-    if (links > 0) {
+    if (window.privatePart !== null) window.privatePart.unlink(gather);
+    else if (links > 0) {
       const { lastLink } = unlinkTables(mm, window, links);
       window.countLinks(-links);
       gather.touchSpace(mm);
@@ -54,7 +55,7 @@ export class SharedTables implements RegionTables {
       const error = view.fill(va - window.slotStart + window.hostStart);
       if (error < 0) return error;
     }
-    const written = linkTables(window.mm, window.tables, window, va);
+    const written = window.privatePart?.link(va) ?? linkTables(window.mm, window.tables, window, va);
     if (written > 0) window.countLinks(written);
     return written;
   }

@@ -3,13 +3,28 @@
 // the host mm: whatever weakens the host's entries weakens the view's. A page counts once, in the host; the view only refers to it.
 import { ENOMEM } from "../base/errno.ts";
 import { TASK_SIZE } from "../base/limits.ts";
-import { PMD_SIZE } from "../base/numbers.ts";
+import { PMD_SIZE, type Pfn } from "../base/numbers.ts";
 import { ENTRIES, PTE_D, PTE_W, ptePfn } from "../machine/pte.ts";
 import { KIND_ZERO } from "../mm/frame.ts";
 import type { Mirror, Mm } from "../mm/mm.ts";
 import { PTE_PRESENT, ensureTable, findTable, freeTables, nextTableAddress } from "../mm/page-table.ts";
 import { zapTables } from "../mm/rmap.ts";
 import type { Gather } from "../mm/shootdown.ts";
+
+/** Enters in PTE table `table` of `mm` what `twin` (0: nothing) holds and it does not, without W. */
+export function copyPresent(mm: Mm, table: Pfn, twin: Pfn): void {
+  if (twin === 0) return;
+  const { ram, frames } = mm.memory;
+  for (let i = 0; i < ENTRIES; i++) {
+    const pte = ram.readPte(twin, i);
+    if ((pte & PTE_PRESENT) === 0 || ram.readPte(table, i) !== 0) continue;
+    const pfn = ptePfn(pte);
+    ram.writePte(table, i, pte & ~(PTE_W | PTE_D));
+    if (frames.kind[pfn] === KIND_ZERO) continue;
+    frames.refcount[pfn]++;
+    frames.mapcount[pfn]++;
+  }
+}
 
 export class View {
   readonly mm: Mm;
@@ -38,20 +53,9 @@ export class View {
    */
   fill(hostVa: number): number {
     const { mm, host } = this;
-    const { ram, frames } = mm.memory;
     const table = ensureTable(mm, hostVa, 0);
     if (table === 0) return -ENOMEM;
-    const twin = findTable(ram, host.root, hostVa);
-    if (twin === 0) return 0;
-    for (let i = 0; i < ENTRIES; i++) {
-      const pte = ram.readPte(twin, i);
-      if ((pte & PTE_PRESENT) === 0 || ram.readPte(table, i) !== 0) continue;
-      const pfn = ptePfn(pte);
-      ram.writePte(table, i, pte & ~(PTE_W | PTE_D));
-      if (frames.kind[pfn] === KIND_ZERO) continue;
-      frames.refcount[pfn]++;
-      frames.mapcount[pfn]++;
-    }
+    copyPresent(mm, table, findTable(mm.memory.ram, host.root, hostVa));
     return 0;
   }
 

@@ -1,15 +1,18 @@
 // A window: the VMA of a process that shows a region, and what mm asks of it (mm/vma.ts: Window). Owns its place (slot), its count of links and
 // its membership in the region's list. Made by attach.ts and by fork; taken away by munmap, detach, exec and exit through `unlink`.
 import { EINVAL, ENOMEM } from "../base/errno.ts";
-import { PAGE_SIZE } from "../base/numbers.ts";
+import { PAGE_SIZE, type Pfn } from "../base/numbers.ts";
 import { accountVm } from "../mm/accounting.ts";
 import * as mman from "../mm/constants.ts";
 import type { Mm } from "../mm/mm.ts";
+import { ensureTable } from "../mm/page-table.ts";
 import type { Gather } from "../mm/shootdown.ts";
-import { VM_DONTCOPY, VM_DONTDUMP, type Vma, type Window, type WindowCall } from "../mm/vma.ts";
+import { zapTables } from "../mm/rmap.ts";
+import { VM_ACCOUNT, VM_DONTCOPY, VM_DONTDUMP, type Vma, type Window, type WindowCall } from "../mm/vma.ts";
 import { MSHARE_PASSTHROUGH, MSHARE_PRIVATE, MSHARE_RDONLY } from "./abi.ts";
 import type { LinkedWindow } from "./link.ts";
 import { populateWindow } from "./populate.ts";
+import { PrivatePart, forkCopies } from "./private.ts";
 import type { Region } from "./region.ts";
 import type { View } from "./view.ts";
 
@@ -41,6 +44,8 @@ export class MshareWindow implements Window, LinkedWindow {
   links = 0;
   /** The read-only root that it links; null: the read-write one. */
   readonly view: View | null;
+  /** Of a private window with shared tables: what it does not share any more. */
+  readonly privatePart: PrivatePart | null;
   #vma: Vma | null = null;
 
   constructor(region: Region, mm: Mm, host: Mm, view: View | null, place: WindowPlace, length: number) {
@@ -55,6 +60,7 @@ export class MshareWindow implements Window, LinkedWindow {
     this.toEnd = place.toEnd;
     this.flags = place.flags;
     this.length = length;
+    this.privatePart = this.isPrivate && this.shared ? new PrivatePart(this) : null;
   }
 
   // What /proc/PID/maps shows.
@@ -83,6 +89,10 @@ export class MshareWindow implements Window, LinkedWindow {
   /** Region pages are never written through it. */
   get readOnly(): boolean {
     return (this.flags & (MSHARE_RDONLY | MSHARE_PRIVATE)) !== 0;
+  }
+  /** Copy-on-write. */
+  get isPrivate(): boolean {
+    return (this.flags & MSHARE_PRIVATE) !== 0;
   }
   get passthrough(): boolean {
     return (this.flags & MSHARE_PASSTHROUGH) !== 0;
@@ -125,7 +135,10 @@ export class MshareWindow implements Window, LinkedWindow {
     const length = Math.min(size - this.offset, this.slotEnd - this.slotStart);
     if (length <= this.length) return;
     const { vma, mm } = this;
-    accountVm(mm, vma.flags, (length - this.length) / PAGE_SIZE);
+    const pages = (length - this.length) / PAGE_SIZE;
+    accountVm(mm, vma.flags, pages);
+    // Promised without asking, as the size is: the call is another's.
+    if ((vma.flags & VM_ACCOUNT) !== 0) mm.memory.uncommit(-pages);
     mm.noteHighWater();
     this.length = length;
     vma.end = vma.start + length;
@@ -186,10 +199,21 @@ export class MshareWindow implements Window, LinkedWindow {
         return result === -ENOMEM ? 0 : result;
       }
       case mman.MADV_DONTNEED:
+        this.#discard(start, end);
         return 0;
       default:
         return -EINVAL;
     }
+  }
+
+  /** Drops the copies of a private window; region pages stay. */
+  #discard(start: number, end: number): void {
+    if (!this.isPrivate) return;
+    const { mm, privatePart } = this;
+    const gather = mm.memory.beginGather();
+    if (privatePart !== null) privatePart.discard(start, end, gather);
+    else zapTables(mm, start, end, gather, "and private copies", null);
+    gather.finish();
   }
 
   #setFlags(vma: Vma, start: number, end: number, set: number, clear: number): number {
@@ -210,9 +234,17 @@ export class MshareWindow implements Window, LinkedWindow {
     region.reconsider();
   }
 
-  fork(child: Mm, vma: Vma): Window {
+  unshare(va: number): Pfn {
+    return this.privatePart === null ? ensureTable(this.mm, va, 0) : this.privatePart.unshare(va);
+  }
+
+  fork(child: Mm, vma: Vma, gather: Gather): boolean {
     const copy = new MshareWindow(this.region, child, this.host, this.view, this, this.length);
     copy.join(vma);
-    return copy;
+    if (!this.isPrivate || this.dead) return true;
+    const { privatePart } = this;
+    if (privatePart === null || copy.privatePart === null)
+      return forkCopies(this.mm, child, this.slotStart, this.slotStart + this.length, gather);
+    return privatePart.fork(copy.privatePart, gather);
   }
 }

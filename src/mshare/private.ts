@@ -1,0 +1,201 @@
+// MSHARE_PRIVATE windows: they link the region's read-only root until the process writes. A first write to a page gives the process its own tables
+// from the link down to that page's PTE table; their siblings stay linked. The PTE table is registered as a mirror of the host, so that what is
+// taken from the region is taken from the copies too. The copies are ordinary anonymous pages of the process.
+import { ENOMEM } from "../base/errno.ts";
+import { PAGE_SIZE, PMD_SIZE, type Pfn, alignDown } from "../base/numbers.ts";
+import {
+  ENTRIES,
+  LEVEL_SIZE,
+  PTE_V,
+  PTE_W,
+  ROOT_LEVEL,
+  isTable,
+  makePte,
+  pteIndex,
+  ptePfn,
+} from "../machine/pte.ts";
+import { FRAME_EXCLUSIVE, KIND_ANON } from "../mm/frame.ts";
+import type { Mirror, Mm } from "../mm/mm.ts";
+import { PTE_PRESENT, ensureTable, findTable, newTable, nextTableAddress } from "../mm/page-table.ts";
+import { zapTables } from "../mm/rmap.ts";
+import type { Gather } from "../mm/shootdown.ts";
+import { findTableAt } from "./link.ts";
+import { linkEnd, linkLevel } from "./slot.ts";
+import { copyPresent } from "./view.ts";
+import type { MshareWindow } from "./window.ts";
+
+/** The tables of one private window that are its process's own, by the address (2 MiB) that a PTE table covers. */
+export class PrivatePart {
+  readonly window: MshareWindow;
+  readonly #unshared = new Map<number, Mirror>();
+
+  constructor(window: MshareWindow) {
+    this.window = window;
+  }
+
+  /** The region's PTE tables are in reach at `va`, or the own one holds what the region has: entries linked, or -ENOMEM. */
+  link(va: number): number {
+    const { mm, space, shift } = this.#sides();
+    const { ram, frames } = mm.memory;
+    const top = linkLevel(this.window, va);
+    let table = ensureTable(mm, va, top);
+    if (table === 0) return -ENOMEM;
+    for (let level = top; level >= 1; level--) {
+      const index = pteIndex(va, level);
+      const entry = ram.readPte(table, index);
+      const target = findTableAt(space, va + shift, level - 1).table;
+      if (entry === 0) {
+        ram.writePte(table, index, makePte(target, PTE_V));
+        frames.refcount[target]++;
+        return 1;
+      }
+      if (ptePfn(entry) === target) return 0;
+      table = ptePfn(entry);
+    }
+    copyPresent(mm, table, findTable(ram, this.window.host.root, va + shift));
+    return 0;
+  }
+
+  /** A PTE table of the process's own for `va`, without the region's pages; 0 if there is no memory for one. */
+  unshare(va: number): Pfn {
+    const { mm, space, shift } = this.#sides();
+    const { memory } = mm;
+    const { ram } = memory;
+    let table = mm.root;
+    for (let level = ROOT_LEVEL; level >= 1; level--) {
+      const index = pteIndex(va, level);
+      const entry = ram.readPte(table, index);
+      const isLink = isTable(entry) && ptePfn(entry) === findTableAt(space, va + shift, level - 1).table;
+      if (isTable(entry) && !isLink) {
+        table = ptePfn(entry);
+        continue;
+      }
+      const own = newTable(mm);
+      if (own === 0) return own;
+      mm.tableBytes += PAGE_SIZE;
+      if (isLink && level > 1) this.#copyLinks(ptePfn(entry), own);
+      ram.writePte(table, index, makePte(own, PTE_V));
+      if (isLink) this.#dropLink(ptePfn(entry));
+      table = own;
+    }
+    const base = alignDown(va, PMD_SIZE);
+    if (!this.#unshared.has(base)) {
+      const start = base + shift;
+      const mirror: Mirror = { mm, start, end: start + PMD_SIZE, shift: -shift, readOnly: true };
+      this.#unshared.set(base, mirror);
+      this.window.host.mirrors.add(mirror);
+    }
+    return table;
+  }
+
+  /** What a link to table `from` reached is reached through the own table `to` instead. */
+  #copyLinks(from: Pfn, to: Pfn): void {
+    const { ram, frames } = this.window.mm.memory;
+    let count = 0;
+    for (let i = 0; i < ENTRIES; i++) {
+      const entry = ram.readPte(from, i);
+      if (!isTable(entry)) continue;
+      ram.writePte(to, i, entry);
+      frames.refcount[ptePfn(entry)]++;
+      count++;
+    }
+    this.window.countLinks(count);
+  }
+
+  /** A link was replaced: translations through it are forgotten. */
+  #dropLink(table: Pfn): void {
+    const { memory } = this.window.mm;
+    memory.frames.refcount[table]--;
+    this.window.countLinks(-1);
+    const gather = memory.beginGather();
+    gather.touchSpace(this.window.mm);
+    gather.finish();
+  }
+
+  /** MADV_DONTNEED: the copies of [start, end) go; the region's pages show again. */
+  discard(start: number, end: number, gather: Gather): void {
+    for (const base of this.#unshared.keys()) {
+      const from = Math.max(start, base);
+      const to = Math.min(end, base + PMD_SIZE);
+      if (from < to) zapTables(this.window.mm, from, to, gather, "and private copies", null);
+    }
+  }
+
+  /** fork: the child's window gets the copies, copy-on-write. False if there is no memory for its tables. */
+  fork(child: PrivatePart, gather: Gather): boolean {
+    for (const base of this.#unshared.keys()) {
+      const table = child.unshare(base);
+      if (table === 0) return false;
+      shareCopies(this.window.mm, child.window.mm, base, table, gather);
+    }
+    return true;
+  }
+
+  /** Takes all links, copies and mirrors of the window away. */
+  unlink(gather: Gather): void {
+    const { host, mm, slotStart } = this.window;
+    this.discard(slotStart, this.window.slotEnd, gather);
+    for (const mirror of this.#unshared.values()) host.mirrors.delete(mirror);
+    this.#unshared.clear();
+    this.#unlinkBelow(mm.root, ROOT_LEVEL, 0);
+    gather.touchSpace(mm);
+  }
+
+  #unlinkBelow(table: Pfn, level: number, base: number): void {
+    const { mm, space, shift } = this.#sides();
+    const { ram, frames } = mm.memory;
+    const size = LEVEL_SIZE[level];
+    const start = this.window.slotStart;
+    const first = Math.max(0, Math.floor((start - base) / size));
+    const last = Math.min(ENTRIES - 1, Math.ceil((linkEnd(this.window) - base) / size) - 1);
+    for (let i = first; i <= last; i++) {
+      const entry = ram.readPte(table, i);
+      if (!isTable(entry)) continue;
+      const at = base + i * size;
+      if (at >= start && ptePfn(entry) === findTableAt(space, at + shift, level - 1).table) {
+        ram.writePte(table, i, 0);
+        frames.refcount[ptePfn(entry)]--;
+        this.window.countLinks(-1);
+      } else if (level > 1) this.#unlinkBelow(ptePfn(entry), level - 1, at);
+    }
+  }
+
+  #sides(): { mm: Mm; space: Mm; shift: number } {
+    const { mm, tables, hostStart, slotStart } = this.window;
+    return { mm, space: tables, shift: hostStart - slotStart };
+  }
+}
+
+/** The private copies in the PTE table of `parent` at `base` are shared with the child's table until one side writes. */
+function shareCopies(parent: Mm, child: Mm, base: number, target: Pfn, gather: Gather): void {
+  const { ram, frames } = parent.memory;
+  const table = findTable(ram, parent.root, base);
+  if (table === 0) return;
+  for (let i = 0; i < ENTRIES; i++) {
+    const pte = ram.readPte(table, i);
+    const pfn = ptePfn(pte);
+    if ((pte & PTE_PRESENT) === 0 || frames.kind[pfn] !== KIND_ANON) continue;
+    if ((pte & PTE_W) !== 0) {
+      ram.writePte(table, i, pte & ~PTE_W);
+      gather.touch(parent, table, i);
+    }
+    ram.writePte(target, i, pte & ~PTE_W);
+    frames.flags[pfn] &= ~FRAME_EXCLUSIVE;
+    frames.refcount[pfn]++;
+    frames.mapcount[pfn]++;
+    child.rssAnon++;
+  }
+}
+
+/** fork with private tables (--no-share): the copies in [start, end). False if there is no memory for the child's tables. */
+export function forkCopies(parent: Mm, child: Mm, start: number, end: number, gather: Gather): boolean {
+  const { ram } = parent.memory;
+  for (let va = nextTableAddress(ram, parent.root, start, end); va < end;) {
+    const target = ensureTable(child, va, 0);
+    if (target === 0) return false;
+    const base = alignDown(va, PMD_SIZE);
+    shareCopies(parent, child, base, target, gather);
+    va = nextTableAddress(ram, parent.root, base + PMD_SIZE, end);
+  }
+  return true;
+}
