@@ -42,7 +42,7 @@ export function returnToUser(task: Task): boolean {
       exitTask(task, 0);
       return false;
     }
-    if (process.stopSignal !== 0) {
+    if (process.stopSignal !== 0 && !task.fatalSignalPending()) {
       park(task);
       return false;
     }

@@ -142,6 +142,9 @@ export const TCSETSF = 0x5404;
 export const TCSBRK = 0x5409;
 export const TCXONC = 0x540a;
 export const TCFLSH = 0x540b;
+/** Arguments of TCFLSH. */
+export const TCIFLUSH = 0;
+export const TCOFLUSH = 1;
 export const TIOCEXCL = 0x540c;
 export const TIOCNXCL = 0x540d;
 export const TIOCSCTTY = 0x540e;

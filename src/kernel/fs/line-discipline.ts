@@ -262,7 +262,11 @@ export class LineDiscipline {
     if (byte === TAB) {
       let column = this.#lineColumn;
       for (const c of this.#pending) column += this.#width(c, column);
-      while (this.#column > column) this.#rub();
+      // The cursor goes back over it; there is nothing to wipe out.
+      while (this.#column > column) {
+        this.#put([BS]);
+        this.#column--;
+      }
       return;
     }
     for (let n = this.#width(byte, 0); n > 0; n--) this.#rub();

@@ -29,86 +29,16 @@ import {
 import { OpenFile, type ReadResult } from "./file.ts";
 import { Filesystem, Inode, type Path, plainStatFs } from "./inode.ts";
 import { CAP_SYS_RESOURCE } from "./permission.ts";
+import { PipeBuffers } from "./pipe-buffers.ts";
 import { raiseSigpipe } from "./raise.ts";
 import type { StatFs } from "./stat.ts";
 
-/** Writes up to this size are not mixed with other writers' bytes. */
-const PIPE_BUF = 4096;
 /** fs.pipe-max-size: the largest capacity without CAP_SYS_RESOURCE. */
 const PIPE_MAX_SIZE = 1 << 20;
 
-/** A growing ring of bytes with a capacity. */
-export class ByteRing {
-  capacity: number;
-  #data = new Uint8Array(PAGE_SIZE);
-  #head = 0;
-  #length = 0;
-
-  constructor(capacity: number) {
-    this.capacity = capacity;
-  }
-  get length(): number {
-    return this.#length;
-  }
-  get free(): number {
-    return this.capacity - this.#length;
-  }
-  /** Takes as much of `data` as fits: bytes taken. */
-  push(data: Uint8Array): number {
-    const n = Math.min(data.length, this.free);
-    this.#reserve(this.#length + n);
-    const ring = this.#data;
-    const at = (this.#head + this.#length) & (ring.length - 1);
-    const first = Math.min(n, ring.length - at);
-    ring.set(first === data.length ? data : data.subarray(0, first), at);
-    if (n > first) ring.set(data.subarray(first, n), 0);
-    this.#length += n;
-    return n;
-  }
-  /** The next bytes, at most `length`: a view where they lie in one piece. They stay until skip(). */
-  peek(length: number): Uint8Array {
-    const n = Math.min(length, this.#length);
-    const ring = this.#data;
-    if (this.#head + n <= ring.length) return ring.subarray(this.#head, this.#head + n);
-    const out = new Uint8Array(n);
-    const first = ring.length - this.#head;
-    out.set(ring.subarray(this.#head));
-    out.set(ring.subarray(0, n - first), first);
-    return out;
-  }
-  skip(n: number): void {
-    this.#length -= n;
-    this.#head = this.#length === 0 ? 0 : (this.#head + n) & (this.#data.length - 1);
-  }
-  /** Puts bytes back in front. */
-  unshift(data: Uint8Array): void {
-    const rest = this.peek(this.#length).slice();
-    const kept = data.slice();
-    this.#head = this.#length = 0;
-    const capacity = this.capacity;
-    this.capacity = Math.max(capacity, kept.length + rest.length);
-    this.push(kept);
-    this.push(rest);
-    this.capacity = capacity;
-  }
-  clear(): void {
-    this.#head = this.#length = 0;
-  }
-  #reserve(length: number): void {
-    if (length <= this.#data.length) return;
-    let size = this.#data.length;
-    while (size < length) size *= 2;
-    const old = this.peek(this.#length);
-    const bigger = new Uint8Array(size);
-    bigger.set(old);
-    this.#data = bigger;
-    this.#head = 0;
-  }
-}
-
 /** The pipe between its ends (struct pipe_inode_info). */
 export class Pipe {
-  readonly ring: ByteRing = new ByteRing(PIPE_SIZE);
+  readonly ring = new PipeBuffers(PIPE_SIZE / PAGE_SIZE);
   /** Woken when there is something to read, or no writer any more. */
   readonly readable = new WaitQueue();
   /** Woken when there is room, or no reader any more. */
@@ -118,11 +48,6 @@ export class Pipe {
   /** How often an end was opened: what a FIFO's open waits for. */
   readerGeneration = 0;
   writerGeneration = 0;
-
-  /** Room for a write of `length` bytes to begin: all of it if it must be atomic. */
-  roomFor(length: number): boolean {
-    return this.ring.free >= (length <= PIPE_BUF ? length : 1);
-  }
 }
 
 /** One end (or, opened O_RDWR, both). */
@@ -174,15 +99,17 @@ export class PipeFile extends OpenFile {
 
   override read(task: Task, length: number): ReadResult | Generator<Wait, ReadResult> {
     const pipe = this.pipe;
-    if (pipe.ring.length > 0 || length === 0) return this.#take(length);
+    if (length === 0) return new Uint8Array(0);
+    if (pipe.ring.length > 0) return this.#take(length);
     if (pipe.writers === 0) return new Uint8Array(0);
     if (this.nonblocking) return -EAGAIN;
     return this.#readWaiting(task, length);
   }
   #take(length: number): Uint8Array {
-    const data = this.pipe.ring.peek(length);
-    this.pipe.ring.skip(data.length);
-    if (data.length > 0) this.pipe.writable.wake();
+    const { ring } = this.pipe;
+    const wasFull = ring.full;
+    const data = ring.take(length);
+    if (wasFull && !ring.full) this.pipe.writable.wake();
     return data;
   }
   *#readWaiting(task: Task, length: number): Generator<Wait, ReadResult> {
@@ -194,7 +121,7 @@ export class PipeFile extends OpenFile {
     }
   }
   override unread(data: Uint8Array): void {
-    this.pipe.ring.unshift(data);
+    this.pipe.ring.unread(data);
     this.pipe.readable.wake();
   }
 
@@ -202,28 +129,24 @@ export class PipeFile extends OpenFile {
     const pipe = this.pipe;
     if (data.length === 0) return 0;
     if (pipe.readers === 0) return raiseSigpipe(task);
-    if (pipe.ring.free >= data.length) {
-      pipe.ring.push(data);
-      pipe.readable.wake();
-      return data.length;
-    }
-    if (!this.nonblocking) return this.#writeWaiting(task, data);
-    if (!pipe.roomFor(data.length)) return -EAGAIN;
-    const written = pipe.ring.push(data);
-    pipe.readable.wake();
+    const written = this.#push(data);
+    if (written === data.length) return written;
+    if (this.nonblocking) return written || -EAGAIN;
+    return this.#writeWaiting(task, data, written);
+  }
+  #push(data: Uint8Array): number {
+    const written = this.pipe.ring.push(data, { packet: (this.flags & O_DIRECT) !== 0 });
+    if (written > 0) this.pipe.readable.wake();
     return written;
   }
-  *#writeWaiting(task: Task, data: Uint8Array): Generator<Wait, number> {
+  *#writeWaiting(task: Task, data: Uint8Array, begun: number): Generator<Wait, number> {
     const pipe = this.pipe;
-    let written = 0;
+    let written = begun;
     for (;;) {
-      if (pipe.readers === 0) return written || raiseSigpipe(task);
-      if (pipe.roomFor(data.length)) {
-        written += pipe.ring.push(written === 0 ? data : data.subarray(written));
-        pipe.readable.wake();
-        if (written === data.length) return written;
-      }
       if ((yield* wait(task, pipe.writable)) === "signal") return written || -ERESTARTSYS;
+      if (pipe.readers === 0) return written || raiseSigpipe(task);
+      written += this.#push(data.subarray(written));
+      if (written === data.length) return written;
     }
   }
 
@@ -235,7 +158,7 @@ export class PipeFile extends OpenFile {
       if (pipe.writers === 0 && (this.path === null || pipe.writerGeneration > 0)) mask |= POLLHUP;
     }
     if (this.writable) {
-      if (pipe.ring.free >= PIPE_BUF) mask |= POLLOUT | POLLWRNORM;
+      if (!pipe.ring.full) mask |= POLLOUT | POLLWRNORM;
       if (pipe.readers === 0) mask |= POLLERR;
     }
     return mask;
@@ -258,8 +181,8 @@ export class PipeFile extends OpenFile {
     while (size < bytes) size *= 2;
     const pipe = this.pipe;
     if (size > pipe.ring.capacity && size > PIPE_MAX_SIZE && !task.capable(CAP_SYS_RESOURCE)) return -EPERM;
-    if (pipe.ring.length > size) return -EBUSY;
-    pipe.ring.capacity = size;
+    if (pipe.ring.used > size / PAGE_SIZE) return -EBUSY;
+    pipe.ring.slots = size / PAGE_SIZE;
     pipe.writable.wake();
     return size;
   }

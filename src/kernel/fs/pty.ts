@@ -16,6 +16,8 @@ import {
   POLLWRNORM,
   S_IFCHR,
   S_IFDIR,
+  TCFLSH,
+  TCOFLUSH,
   TIOCGPTLCK,
   TIOCGPTN,
   TIOCGPTPEER,
@@ -27,8 +29,9 @@ import {
 import { DirFile } from "./dirfile.ts";
 import { OpenFile, type ReadResult } from "./file.ts";
 import { Dentry, type DirEntry, Filesystem, Inode, Path, entryOf, plainStatFs } from "./inode.ts";
-import { ByteRing } from "./pipe.ts";
+import { ByteRing } from "./byte-ring.ts";
 import type { StatFs } from "./stat.ts";
+import { HUPCL } from "./termios.ts";
 import { Tty, TtyFile, ttyIoctl } from "./tty.ts";
 
 const PTY_SLAVE_MAJOR = 136;
@@ -56,6 +59,7 @@ class Pty {
       },
       room: () => Math.max(0, OUTPUT_SIZE - this.toMaster.length) >> 1,
     });
+    this.tty.line.termios.cflag &= ~HUPCL;
   }
 }
 
@@ -151,6 +155,12 @@ class MasterFile extends OpenFile {
         return -EINVAL;
       case FIONREAD:
         return putUser32(task.mm, arg, pty.toMaster.length);
+      case TCFLSH:
+        // The master's input is what the slave has written.
+        if (arg > 2) return -EINVAL;
+        if (arg !== TCOFLUSH) pty.toMaster.clear();
+        pty.tty.writers.wake();
+        return 0;
       default:
         return ttyIoctl(task, pty.tty, request, arg, { slave: false });
     }

@@ -4,6 +4,7 @@
 import { EEXIST, EINVAL, ENOSPC, ENOTDIR, EROFS } from "../../base/errno.ts";
 import type { Kernel } from "../kernel.ts";
 import type { HostFs } from "../ports.ts";
+import { releaseDetached } from "../syscall/mount.ts";
 import type { Task } from "../task.ts";
 import { S_IFDIR, S_IFREG, type Timespec } from "./abi.ts";
 import { makeDevFs } from "./devfs.ts";
@@ -84,6 +85,7 @@ export function setUpFiles(kernel: Kernel, options: FileSetupOptions = {}): void
     if (error < 0) throw new Error(`cannot put the file ${file.path} into the guest (errno ${-error})`);
   }
   registerTypes(kernel, vfs, pts);
+  kernel.processExitHooks.push(() => releaseDetached(kernel));
 }
 
 /** The file systems that mount(2) makes. */

@@ -21,6 +21,8 @@ export const OCRNL = 0o10;
 export const ONOCR = 0o20;
 export const ONLRET = 0o40;
 export const XTABS = 0o14000;
+// c_cflag
+export const HUPCL = 0o2000;
 // c_lflag
 export const ISIG = 0o1;
 export const ICANON = 0o2;
@@ -74,7 +76,7 @@ export function standardTermios(): Termios {
   return {
     iflag: ICRNL | IXON,
     oflag: OPOST | ONLCR,
-    cflag: 0o17 | 0o60 | 0o200 | 0o2000, // B38400 | CS8 | CREAD | HUPCL
+    cflag: 0o17 | 0o60 | 0o200 | HUPCL, // B38400 | CS8 | CREAD | HUPCL
     lflag: ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
     line: 0,
     cc,

@@ -162,9 +162,21 @@ export class Vfs {
     for (const child of children) this.unmount(child, options);
     this.#displace(mount);
     this.mounts.splice(this.mounts.indexOf(mount), 1);
-    if (!this.mounts.some((m) => m.fs === mount.fs)) mount.fs.release();
+    if (!this.mounts.some((m) => m.fs === mount.fs)) {
+      if (options.detach) this.#detached.add(mount.fs);
+      else mount.fs.release();
+    }
     return 0;
   }
+  /** File systems that were unmounted lazily give back what they hold once `inUse` says that nobody is in them. */
+  releaseDetached(inUse: (fs: Filesystem) => boolean): void {
+    for (const fs of this.#detached) {
+      if (inUse(fs) || this.mounts.some((mount) => mount.fs === fs)) continue;
+      this.#detached.delete(fs);
+      fs.release();
+    }
+  }
+  readonly #detached = new Set<Filesystem>();
   /** The top of what is mounted at `path`, or `path` itself. */
   crossMounts(path: Path): Path {
     for (;;) {

@@ -4,9 +4,10 @@ import { EBUSY, EINVAL, ENODEV, ENOENT, ENOTDIR, EPERM } from "../../base/errno.
 import { PAGE_SIZE } from "../../base/numbers.ts";
 import { PATH_MAX } from "../../base/limits.ts";
 import { copyFromUser, readString } from "../../mm/usercopy.ts";
-import { AT_FDCWD, bytesToString } from "../fs/abi.ts";
-import { MNT_NODEV, MNT_NOEXEC, MNT_NOSUID, MNT_RDONLY, type Path } from "../fs/inode.ts";
+import { AT_FDCWD, bytesToString, isRegular } from "../fs/abi.ts";
+import { type Filesystem, MNT_NODEV, MNT_NOEXEC, MNT_NOSUID, MNT_RDONLY, type Mount, type Path } from "../fs/inode.ts";
 import { CAP_SYS_ADMIN } from "../fs/permission.ts";
+import type { Kernel } from "../kernel.ts";
 import type { Task } from "../task.ts";
 import type { Args, SyscallEntry, SyscallResult } from "./table.ts";
 
@@ -65,6 +66,8 @@ function mount(task: Task, args: Args): SyscallResult {
   const isRoot = at.dentry === at.mount.root;
   if (flags & MS_REMOUNT) {
     if (!isRoot) return -EINVAL;
+    const wouldBreak = flags & MS_RDONLY && !(flags & MS_BIND) && !at.mount.readOnly;
+    if (wouldBreak && writtenTo(task.kernel, at.mount.fs)) return -EBUSY;
     at.mount.flags = mountFlags(flags);
     return 0;
   }
@@ -123,18 +126,34 @@ function umount2(task: Task, args: Args): SyscallResult {
   if (!task.capable(CAP_SYS_ADMIN)) return -EPERM;
   if (flags & MNT_EXPIRE) return -EINVAL;
   const detach = (flags & MNT_DETACH) !== 0;
-  if (!detach && inUse(task, at)) return -EBUSY;
-  return task.kernel.vfs.unmount(at.mount, { detach });
+  const { kernel } = task;
+  if (!detach && inUse(kernel, (mount) => mount === at.mount)) return -EBUSY;
+  const error = kernel.vfs.unmount(at.mount, { detach });
+  if (detach) releaseDetached(kernel);
+  return error;
 }
 
-/** Somebody has a file open there, or is there. */
-function inUse(task: Task, at: Path): boolean {
-  for (const other of task.kernel.tasks.values()) {
-    const fs = other.fsOrNull;
-    if (fs && (fs.cwd.mount === at.mount || fs.root.mount === at.mount)) return true;
-    for (const [, file] of other.filesOrNull?.entries() ?? []) if (file.path?.mount === at.mount) return true;
+/** Somebody has a file of a mount that `wanted` chooses open, or is there. */
+function inUse(kernel: Kernel, wanted: (mount: Mount) => boolean): boolean {
+  for (const task of kernel.tasks.values()) {
+    const fs = task.fsOrNull;
+    if (fs && (wanted(fs.cwd.mount) || wanted(fs.root.mount))) return true;
+    for (const [, file] of task.filesOrNull?.entries() ?? []) if (file.path && wanted(file.path.mount)) return true;
   }
   return false;
+}
+/** Somebody has a file of `fs` open for writing. */
+function writtenTo(kernel: Kernel, fs: Filesystem): boolean {
+  for (const task of kernel.tasks.values()) {
+    for (const [, file] of task.filesOrNull?.entries() ?? []) {
+      if (file.writable && file.path?.mount.fs === fs && isRegular(file.path.inode.mode)) return true;
+    }
+  }
+  return false;
+}
+/** At the exit of a process: lazily unmounted file systems that nobody is in any more go. */
+export function releaseDetached(kernel: Kernel): void {
+  kernel.vfs.releaseDetached((fs) => inUse(kernel, (mount) => mount.fs === fs));
 }
 
 function pivotRoot(task: Task, args: Args): SyscallResult {
