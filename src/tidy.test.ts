@@ -77,12 +77,12 @@ describe("imports", () => {
 
 describe("files", () => {
   test("open with a comment that says what they are", () => {
-    const comments = { ts: "//", mjs: "//", js: "//", c: "/*", h: "/*", sh: "#" };
+    const comments = { ts: /^\/\//, mjs: /^\/\//, js: /^\/\//, c: /^\/[/*]/, h: /^\/[/*]/, sh: /^#/ };
     const wrong = files.filter((path) => {
       const opening = comments[/\.(\w+)$/.exec(path)?.[1] as keyof typeof comments];
       if (opening === undefined) return false;
       const text = read(path).replace(/^#!.*\n/, "");
-      return !text.startsWith(opening);
+      return !opening.test(text);
     });
     expect(wrong).toEqual([]);
   });
