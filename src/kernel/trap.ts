@@ -27,8 +27,9 @@ const REG_A7 = 17;
  * budget; the task may have left the hart.
  */
 export function runTask(task: Task, hart: Hart, budget: number): number {
-  const { scheduler, verifier } = task.kernel;
+  const { scheduler, verifier, memory } = task.kernel;
   let left = budget;
+  memory.taskUsage = task.usage;
   try {
     if (task.call !== null && !resumeCall(task)) return left;
     for (;;) {
