@@ -28,7 +28,11 @@ static void drain(const char *name, int fd)
 		printf("%s: nothing\n", name);
 		return;
 	}
-	show_bytes(name, buf, read(fd, buf, sizeof(buf)));
+	/* what comes from a program may come in pieces; what was typed comes a line at a time */
+	long n = read(fd, buf, sizeof(buf));
+	while (fd == master && n > 0 && poll(&p, 1, 30) > 0 && p.revents & POLLIN)
+		n += read(fd, buf + n, sizeof(buf) - n);
+	show_bytes(name, buf, n);
 }
 
 /* Linux hands what was typed to the line discipline in a work queue: a moment later. */

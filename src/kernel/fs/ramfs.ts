@@ -4,7 +4,7 @@
 import { ENOENT, ENOSPC, ENOTEMPTY, EPERM } from "../../base/errno.ts";
 import { NAME_MAX } from "../../base/limits.ts";
 import { PAGE_SIZE } from "../../base/numbers.ts";
-import { FRAME_DIRTY } from "../../mm/frame.ts";
+import { FRAME_FALLOCATED } from "../../mm/frame.ts";
 import { type PageQuota, ShmemObject } from "../../mm/object.ts";
 import type { MemoryManager } from "../../mm/memory-manager.ts";
 import type { Task } from "../task.ts";
@@ -251,7 +251,7 @@ export class RamRegularFile extends RegularFile {
   #holdsData(index: number): boolean {
     const { pages, memory } = this.inode.object;
     const pfn = pages.get(index);
-    return pfn !== 0 && ((memory.frames.flags[pfn] & FRAME_DIRTY) !== 0 || memory.frames.mapcount[pfn] > 0);
+    return pfn !== 0 && (memory.frames.flags[pfn] & FRAME_FALLOCATED) === 0;
   }
 }
 
