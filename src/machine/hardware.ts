@@ -30,6 +30,8 @@ export interface HardwareOptions {
   /** 1 to MAX_HARTS. */
   harts: number;
   engine?: Engine;
+  /** Jumps to a place before the JIT compiles it (default: what was measured best). */
+  jitThreshold?: number;
   /** Called around each compilation of the JIT, which happens within `compile`: a host may choose V8's compiler meanwhile. */
   aroundCompile?: (compile: () => void) => void;
 }
@@ -113,7 +115,9 @@ export function createHardware(options: HardwareOptions): Hardware {
     time: () => hardware.readTime(),
   });
   const jit =
-    options.engine === "jit" ? new Jit({ memory, layout, ram, code, aroundCompile: options.aroundCompile }) : undefined;
+    options.engine === "jit"
+      ? new Jit({ memory, layout, ram, code, aroundCompile: options.aroundCompile, threshold: options.jitThreshold })
+      : undefined;
   const imports = {
     load: mmu.load,
     store: mmu.store,

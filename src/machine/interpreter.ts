@@ -78,14 +78,13 @@ export interface EngineImports {
 export interface RegionImports {
   /** The regions, by number: functions (hart, budget, pc) -> budget left | kind of exit << 32. */
   readonly regions: WebAssembly.Table;
-  /** Control has jumped HOT times to HART_PC, whose counter is at offset `entry`. */
+  /** Jumps to a place before `hot` is called. */
+  readonly threshold: number;
+  /** Control has jumped `threshold` times to HART_PC, whose counter is at offset `entry`. */
   hot(hart: number, entry: number): void;
   /** The region at HART_PC, whose number is at offset `entry`, did not fit the hart. */
   badEntry(hart: number, entry: number): void;
 }
-
-/** Jumps to a place before it is compiled. */
-export const HOT = 150;
 
 /** Runs a hart from HART_PC for at most `budget` (>= 0) instructions; a trap cause. */
 export type EngineRun = (hart: number, budget: number) => number;
@@ -99,6 +98,7 @@ const NAN_BOX = 0xffffffff00000000n;
 const CANONICAL_NAN_32 = 0x7fc00000;
 
 interface RegionIndices {
+  readonly threshold: number;
   readonly type: number;
   readonly hot: number;
   readonly badEntry: number;
@@ -432,7 +432,7 @@ class InterpreterEmitter implements Emitter {
     pushPc();
     c.set(this.target).get(n).set(this.region()).br(this.fetchLabel).end();
     c.get(this.entryAt()).get(n).i32(1).op(op.i32Add).tee(n).memory(op.i32Store);
-    c.get(n).i32(HOT).op(op.i32Eq).if();
+    c.get(n).i32(regions.threshold).op(op.i32Eq).if();
     c.get(HART);
     pushPc();
     c.memory(op.i64Store, HART_PC).get(HART).get(this.entryAt()).call(regions.hot).end();
@@ -677,6 +677,7 @@ export function createInterpreter(
     slow: builder.importFunction("slow", two),
   };
   const regionIndices = regions && {
+    threshold: regions.threshold,
     hot: builder.importFunction("hot", told),
     badEntry: builder.importFunction("badEntry", told),
     type: builder.type(REGION_SIGNATURE),
@@ -684,6 +685,8 @@ export function createInterpreter(
   if (regions) builder.importTable("regions");
   builder.function(two, "run", (code) => new InterpreterEmitter(code, indices, layout, regionIndices).emit());
   const module = new WebAssembly.Module(builder.finish());
-  const instance = new WebAssembly.Instance(module, { e: { memory, ...imports, ...regions } });
+  const instance = new WebAssembly.Instance(module, {
+    e: { memory, ...imports, ...(regions as object | undefined) },
+  });
   return instance.exports.run as EngineRun;
 }

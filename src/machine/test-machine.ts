@@ -17,12 +17,7 @@ export class TestMachine {
   private next: number;
 
   constructor(options: Partial<HardwareOptions> = {}) {
-    this.hardware = createHardware({
-      memoryBytes: options.memoryBytes ?? 8 * 2 ** 20,
-      harts: options.harts ?? 1,
-      engine: options.engine ?? "interpreter",
-      ...(options.aroundCompile ? { aroundCompile: options.aroundCompile } : {}),
-    });
+    this.hardware = createHardware({ memoryBytes: 8 * 2 ** 20, harts: 1, engine: "interpreter", ...options });
     this.next = this.hardware.ram.firstPfn;
     this.root = this.frame();
     this.hart = this.hardware.harts[0];

@@ -23,6 +23,7 @@ import { type CodeSource, type Limits, discover } from "./discover.ts";
 import { type PageGuard, RegionEmitter } from "./emit.ts";
 import { type Flow, analyze } from "./flow.ts";
 
+const THRESHOLD = 150;
 const LIMITS: Limits = { instructions: 400, blockLength: 100, depth: 3 };
 /** Instructions of a region that is not a loop. */
 const STRAIGHT = 100;
@@ -78,6 +79,8 @@ export interface JitOptions {
   readonly layout: Layout;
   readonly ram: Ram;
   readonly code: CodeCache;
+  /** Jumps to a place before it is compiled: half of them before it is remembered. */
+  readonly threshold?: number | undefined;
   /** Called around each compilation, e.g. to choose the host's compiler; by default it just calls `compile`. */
   readonly aroundCompile?: ((compile: () => void) => void) | undefined;
 }
@@ -162,6 +165,7 @@ export class Jit {
   imports(): RegionImports {
     return {
       regions: this.table,
+      threshold: this.options.threshold ?? THRESHOLD,
       hot: (hart, entry) => this.hot(hart, entry),
       badEntry: (hart, entry) => this.badEntry(hart, entry),
     };

@@ -1,0 +1,106 @@
+// Random programs through both engines: all registers, pc, traps, instruction counts and memory must be the same at every stop, whatever
+// the budgets. MSHARE_FUZZ=FIRST,COUNT runs other seeds.
+import { describe, expect, it } from "vitest";
+import { decode } from "../isa/table.ts";
+import { disassemble } from "../isa/disassemble.ts";
+import { CODE, RW, RX, TestMachine } from "../test-machine.ts";
+import { PTE_R } from "../pte.ts";
+import { TRAP_BREAKPOINT, TRAP_BUDGET } from "../trap.ts";
+import { Random } from "../vectors.ts";
+import { type RandomProgram, randomProgram } from "./random-program.ts";
+
+const DATA = 0x400000;
+const [FIRST, COUNT] = (process.env.MSHARE_FUZZ ?? "1,15").split(",").map(Number);
+const ROUNDS = 300;
+
+class Run {
+  readonly machine: TestMachine;
+  readonly frames: number[] = [];
+
+  constructor(engine: "interpreter" | "jit", program: RandomProgram) {
+    this.machine = new TestMachine({ engine, memoryBytes: 4 * 2 ** 20, jitThreshold: 3 });
+    const { machine } = this;
+    for (const [i, permissions] of [RW, RW, 0, PTE_R, RW].entries()) {
+      const frame = machine.frame();
+      this.frames.push(frame);
+      if (permissions !== 0) machine.map(DATA + i * 4096, frame, permissions);
+    }
+    // The program starts so that it crosses a page.
+    const start = CODE + 4096 - 62;
+    machine.map(CODE, machine.frame(), RX);
+    machine.frame();
+    for (let page = CODE + 4096; page < start + program.code.length * 2 + 4; page += 4096) {
+      machine.map(page, machine.frame(), RX);
+    }
+    machine.poke(start, new Uint8Array(program.code.buffer));
+    const { registers } = machine.hart;
+    registers.pc = start;
+    program.x.forEach((value, i) => i > 0 && registers.setX(i, value));
+    program.f.forEach((value, i) => registers.setF(i, value));
+    registers.fcsr = program.fcsr;
+  }
+
+  /** Runs to an instruction count in slices; instructions that trap are skipped. The traps seen, and whether the program ended. */
+  runTo(instret: number, slice: () => number, log: string[]): boolean {
+    const { hart } = this.machine;
+    while (hart.instret < instret) {
+      const trap = hart.run(Math.min(slice(), instret - hart.instret));
+      if (trap.cause === TRAP_BREAKPOINT) return true;
+      if (trap.cause === TRAP_BUDGET) continue;
+      log.push(`${trap.cause} ${trap.pc.toString(16)} ${trap.va.toString(16)} ${trap.access} at ${hart.instret}`);
+      hart.registers.pc = trap.pc + this.lengthAt(trap.pc);
+    }
+    return false;
+  }
+
+  private lengthAt(pc: number): number {
+    return (this.halfAt(pc) & 3) === 3 ? 4 : 2;
+  }
+
+  private halfAt(va: number): number {
+    const { mmu, ram } = this.machine.hardware;
+    const leaf = mmu.walk(this.machine.root, va)!;
+    return ram.u16[((leaf.pte >>> 10) * 4096 + (va % 4096)) >>> 1];
+  }
+
+  state(): string[] {
+    const { registers, instret } = this.machine.hart;
+    const pc = registers.pc;
+    const word = this.halfAt(pc) | (this.halfAt(pc + 2) << 16);
+    return [
+      `pc ${pc.toString(16)} instret ${instret} fcsr ${registers.fcsr.toString(16)} ${decode(word) ? disassemble(word, pc) : "?"}`,
+      ...Array.from({ length: 32 }, (_, i) => `x${i} ${registers.x(i).toString(16)}`),
+      ...Array.from({ length: 32 }, (_, i) => `f${i} ${registers.f(i).toString(16)}`),
+    ];
+  }
+
+  memory(): Uint8Array[] {
+    return this.frames.map((frame) => this.machine.hardware.ram.bytes(frame as never));
+  }
+}
+
+describe("both engines do the same", () => {
+  let [compiled, total] = [0, 0];
+  it.each(Array.from({ length: COUNT }, (_, i) => FIRST + i))("seed %i", (seed) => {
+    const program = randomProgram(seed, { code: CODE, data: DATA }, ROUNDS);
+    const runs = [new Run("interpreter", program), new Run("jit", program)];
+    const random = new Random(seed);
+    const slices = [() => 1 + random.below(100_000), random.below(2) ? () => 1 + random.below(700) : () => 50_000];
+    for (let stop = 0, ended = false; !ended && stop < 400_000;) {
+      stop += 1 + random.below(random.below(3) === 0 ? 200 : 20_000);
+      const logs: string[][] = [[], []];
+      const ends = runs.map((run, i) => run.runTo(stop, slices[i], logs[i]));
+      expect(logs[1]).toEqual(logs[0]);
+      expect(runs[1].state()).toEqual(runs[0].state());
+      expect(ends[1]).toBe(ends[0]);
+      ended = ends[0];
+    }
+    expect(runs[1].memory()).toEqual(runs[0].memory());
+    compiled += runs[1].machine.hardware.stats.compiled;
+    total += runs[1].machine.hart.instret;
+  });
+
+  it("a good part of it was compiled", () => {
+    expect(compiled / total).toBeGreaterThan(0.4);
+  });
+});
