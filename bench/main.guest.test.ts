@@ -7,7 +7,7 @@ import { bench } from "./main.ts";
 describe.skipIf(skipReason())("bench", () => {
   test("every engine computes the same", { timeout: 300_000 }, async () => {
     const names = workloadNames();
-    const engines = [machineEngine("interpreter"), qemuUser(), native()];
+    const engines = [machineEngine("jit"), machineEngine("interpreter"), qemuUser(), native()];
     const { results, text, wrong } = await bench({ names, engines, runs: 1, scale: 0, log: () => {} });
     expect(wrong).toEqual([]);
     expect(results.filter((result) => result.engine === "interpreter").map((result) => result.workload)).toEqual(names);

@@ -74,6 +74,14 @@ function disagreements(results: readonly Result[]): string[] {
   });
 }
 
+/** "interpreter, million instructions a second: crc 800, …" for an engine that counts them. */
+function speedLine(results: readonly Result[]): string[] {
+  const loops = results.filter((result) => result.mips !== undefined && INTEGER_LOOPS.includes(result.workload));
+  if (loops.length === 0) return [];
+  const speeds = loops.map((result) => `${result.workload} ${result.mips!.toFixed(0)}`);
+  return [`${loops[0].engine}, million instructions a second: ${speeds.join(", ")}`];
+}
+
 export interface BenchOptions {
   readonly names: readonly string[];
   readonly engines: readonly Engine[];
@@ -102,9 +110,8 @@ export async function bench({
     for (const [name, list] of samples) if (list.length > 0) results.push(summarize(name, engine.name, list));
     ran.push(engine.name);
   }
-  const loops = results.filter((result) => result.mips !== undefined && INTEGER_LOOPS.includes(result.workload));
-  const speed = loops.map((result) => `${result.workload} ${result.mips!.toFixed(0)}`).join(", ");
-  const text = `${resultTable(names, ran, results)}\n${speed === "" ? "" : `${ran[0]}, million instructions a second: ${speed}\n`}`;
+  const speeds = ran.flatMap((engine) => speedLine(results.filter((result) => result.engine === engine)));
+  const text = [resultTable(names, ran, results), ...speeds].join("\n");
   return { results, text, wrong: disagreements(results) };
 }
 
@@ -118,7 +125,7 @@ async function main(): Promise<number> {
       json: { type: "string", default: "bench.json" },
     },
   });
-  const all = [machineEngine("interpreter"), qemuUser(), qemuSystem(), native()];
+  const all = [machineEngine("jit"), machineEngine("interpreter"), qemuUser(), qemuSystem(), native()];
   const wanted = values.engines?.split(",");
   const engines = wanted === undefined ? all : all.filter((engine) => wanted.includes(engine.name));
   const known = workloadNames();

@@ -1,6 +1,7 @@
 // Counters as people and programs read them: one machine's, or two side by side with their ratio. Knows nothing of terminals: gives text.
 import Table from "cli-table3";
 import type { Counters } from "../host/counters.ts";
+import { formatCount, formatRatio } from "./format.ts";
 
 /** What one run gave: the machine's counters and the time on the wall. */
 export type Measured = Counters & { readonly wallMs: number };
@@ -11,33 +12,37 @@ interface Row {
   readonly value: (run: Measured) => number;
   readonly format: (value: number) => string;
   readonly compared: boolean;
+  /** Left out where it is 0 in every run. */
+  readonly optional?: boolean;
 }
 
-const grouped = new Intl.NumberFormat("en-US");
-const count = (value: number): string => grouped.format(Math.round(value));
-const kib = (value: number): string => `${grouped.format(Math.round(value / 1024))} KiB`;
+const kib = (value: number): string => `${formatCount(value / 1024)} KiB`;
 const seconds = (value: number): string => `${(value / 1000).toFixed(2)} s`;
 
 const ROWS: readonly Row[] = [
   { label: "page tables, most at a time", value: (run) => run.tableBytesPeak, format: kib, compared: true },
   { label: "  of regions, most at a time", value: (run) => run.regionTableBytesPeak, format: kib, compared: false },
   { label: "  at the end", value: (run) => run.tableBytes, format: kib, compared: false },
-  { label: "minor faults", value: (run) => run.minorFaults, format: count, compared: true },
-  { label: "links", value: (run) => run.links, format: count, compared: false },
-  { label: "shootdowns", value: (run) => run.shootdowns, format: count, compared: true },
-  { label: "  flushes", value: (run) => run.flushes, format: count, compared: true },
-  { label: "  harts interrupted", value: (run) => run.hartsInterrupted, format: count, compared: true },
-  { label: "  translations dropped", value: (run) => run.translationsDropped, format: count, compared: true },
-  { label: "instructions", value: (run) => run.instructions, format: count, compared: true },
+  { label: "minor faults", value: (run) => run.minorFaults, format: formatCount, compared: true },
+  { label: "links", value: (run) => run.links, format: formatCount, compared: false },
+  { label: "shootdowns", value: (run) => run.shootdowns, format: formatCount, compared: true },
+  { label: "  flushes", value: (run) => run.flushes, format: formatCount, compared: true },
+  { label: "  harts interrupted", value: (run) => run.hartsInterrupted, format: formatCount, compared: true },
+  { label: "  translations dropped", value: (run) => run.translationsDropped, format: formatCount, compared: true },
+  { label: "instructions", value: (run) => run.instructions, format: formatCount, compared: true },
+  {
+    label: "  by compiled code",
+    value: (run) => run.compiledInstructions,
+    format: formatCount,
+    compared: false,
+    optional: true,
+  },
   { label: "wall time", value: (run) => run.wallMs, format: seconds, compared: true },
 ];
 
-/** How many times more `other` is than `one`: "12.5×", "1.00×"; "" where that says nothing. */
-export function ratio(one: number, other: number): string {
-  if (one === 0) return other === 0 ? "1.00×" : "";
-  const times = other / one;
-  return `${times >= 100 ? count(times) : times >= 10 ? times.toFixed(1) : times.toFixed(2)}×`;
-}
+/** The rows that say something about these runs. */
+const rowsFor = (...runs: Measured[]): Row[] =>
+  ROWS.filter((row) => !row.optional || runs.some((run) => row.value(run) !== 0));
 
 function newTable(head: string[]): InstanceType<typeof Table> {
   return new Table({
@@ -50,16 +55,16 @@ function newTable(head: string[]): InstanceType<typeof Table> {
 /** One run as a table. */
 export function countersTable(run: Measured): string {
   const table = newTable(["", "this run"]);
-  for (const row of ROWS) table.push([row.label, row.format(row.value(run))]);
+  for (const row of rowsFor(run)) table.push([row.label, row.format(row.value(run))]);
   return table.toString();
 }
 
 /** The same program with shared and with private tables, and how many times more the private ones took. */
 export function comparisonTable(shared: Measured, separate: Measured): string {
   const table = newTable(["", "shared tables", "private tables", "private / shared"]);
-  for (const row of ROWS) {
+  for (const row of rowsFor(shared, separate)) {
     const [one, other] = [row.value(shared), row.value(separate)];
-    table.push([row.label, row.format(one), row.format(other), row.compared ? ratio(one, other) : ""]);
+    table.push([row.label, row.format(one), row.format(other), row.compared ? formatRatio(other, one) : ""]);
   }
   return table.toString();
 }
