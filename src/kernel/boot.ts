@@ -185,6 +185,7 @@ function loadFirst(kernel: Kernel, task: Task, request: ProgramRequest): number 
   task.setMm(mm);
   const error = loadInto(task, mm, { opened, env }, { secure: false });
   if (error === 0) task.process.setExecutable(opened.file);
+  task.process.didExec = true;
   opened.release();
   return error;
 }

@@ -121,6 +121,11 @@ export abstract class OpenFile {
     return true;
   }
 
+  /** sendfile and splice can read from it (splice_read). */
+  get spliceable(): boolean {
+    return true;
+  }
+
   ioctl(_task: Task, _request: number, _arg: number): SyscallResult {
     return -ENOTTY;
   }

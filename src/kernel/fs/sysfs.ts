@@ -1,6 +1,7 @@
 // /sys: a little of it, and that real: the processors, what the memory manager can do, empty places where other file systems are mounted.
 // Each mount has a SysFs of its own, made by setup.ts and mount(2).
 
+import { EACCES, EPERM } from "../../base/errno.ts";
 import type { Kernel } from "../kernel.ts";
 import { SYSFS_MAGIC } from "./abi.ts";
 import { Filesystem, plainStatFs } from "./inode.ts";
@@ -24,12 +25,31 @@ export class SysFs extends Filesystem {
   }
 
   #build(tree: Tree): StaticDir {
-    const directory = new StaticDir(this, 0o755);
+    const directory = new SysDir(this, 0o755);
     for (const [name, entry] of Object.entries(tree)) {
       if (typeof entry === "object") directory.add(name, this.#build(entry));
       else directory.add(name, new SysInode(this, entry));
     }
     return directory;
+  }
+}
+
+/** Names here are the kernel's. */
+class SysDir extends StaticDir {
+  override create(): number {
+    return -EACCES;
+  }
+  override mkdir(): number {
+    return -EPERM;
+  }
+  override symlink(): number {
+    return -EPERM;
+  }
+  override link(): number {
+    return -EPERM;
+  }
+  override rename(): number {
+    return -EPERM;
   }
 }
 
@@ -51,7 +71,7 @@ function sysTree(kernel: Kernel): Tree {
     dev: { block: {}, char: {} },
     devices: { system: { cpu: cpuTree(kernel), node: nodeTree(kernel) } },
     firmware: {},
-    fs: { cgroup: {} },
+    fs: { cgroup: {}, mshare: {} },
     kernel: {
       address_bits: "64\n",
       cpu_byteorder: "little\n",

@@ -164,7 +164,7 @@ function splice(task: Task, args: Args): SyscallResult {
   }
   if (!(to instanceof PipeFile)) return -EINVAL;
   if (input.offset !== undefined && !from.seekable) return -EINVAL;
-  if (from.inode !== null && isDir(from.inode.mode)) return -EINVAL;
+  if (!from.spliceable || (from.inode !== null && isDir(from.inode.mode))) return -EINVAL;
   return thenStore(task, fileToPipe(task, from, input.offset, to, length, flags), inAddress, input.offset);
 }
 function* thenStore(
@@ -243,7 +243,7 @@ function sendfile(task: Task, args: Args): SyscallResult {
   if (!to || !to.writable) return -EBADF;
   if (args.s(3) < 0) return -EINVAL;
   const length = Math.min(args.u(3), MAX_RW_COUNT);
-  if (!from.seekable || (from.inode !== null && isDir(from.inode.mode))) return -EINVAL;
+  if (!from.seekable || !from.spliceable || (from.inode !== null && isDir(from.inode.mode))) return -EINVAL;
   if (to.append) return -EINVAL;
   if (length === 0) return 0;
   return thenStore(task, sending(task, from, given.offset, to, length), offsetAddress, given.offset);

@@ -1,6 +1,6 @@
 // /proc/PID/fd and fdinfo: the open files of a task, as links that lead to the files themselves, and as text.
 
-import { EACCES, EBADF, ENOENT, ESRCH } from "../../../base/errno.ts";
+import { EACCES, EBADF, EINVAL, ENOENT, ESRCH } from "../../../base/errno.ts";
 import type { Task } from "../../task.ts";
 import { O_CLOEXEC, S_IFLNK, S_IFMT } from "../abi.ts";
 import type { OpenFile } from "../file.ts";
@@ -146,6 +146,8 @@ function fdInfoText(task: Task, fd: number, file: OpenFile): string {
 
 /** A text file that belongs to whom its directory is about. */
 export class OwnedText extends TextInode {
+  override readonly missing = EINVAL;
+  override readonly spliceable = false;
   readonly #subject: Subject;
   constructor(fs: Filesystem, mode: number, subject: Subject, actions: TextInode["actions"]) {
     super(fs, mode, actions);

@@ -29,6 +29,9 @@ abstract class AddressFile extends OpenFile {
   override get pollable(): boolean {
     return false;
   }
+  override get spliceable(): boolean {
+    return false;
+  }
   /** The memory is still there. */
   protected get alive(): boolean {
     return this.mm.users > 0;

@@ -1,7 +1,7 @@
 // What /proc (and /sys) are made of: directories with fixed names, files whose text is made when they are read, links. The trees are put
 // together in procfs.ts, pid.ts and sysfs.ts.
 
-import { EACCES, EINVAL, EIO, ENOENT, EPERM } from "../../../base/errno.ts";
+import { EINVAL, EIO, ENOENT, EPERM } from "../../../base/errno.ts";
 import type { Task } from "../../task.ts";
 import { SEEK_CUR, SEEK_SET, S_IFDIR, S_IFLNK, S_IFREG, bytesToString, stringToBytes } from "../abi.ts";
 import { DirFile } from "../dirfile.ts";
@@ -35,7 +35,9 @@ export abstract class PseudoInode extends Inode {
     return undefined;
   }
   override setAttr(change: AttrChange): number {
-    return change.mode === undefined ? super.setAttr(change) : -EPERM;
+    // chown passes the mode on as it is.
+    const changes = change.mode !== undefined && ((change.mode ^ this.mode) & 0o7777) !== 0;
+    return changes ? -EPERM : super.setAttr(change);
   }
   override truncate(): number {
     // open(O_TRUNC) of a file that takes writes means nothing (sh: `echo 1 > /proc/sys/…`).
@@ -53,8 +55,22 @@ export abstract class PseudoDir extends PseudoInode {
   override open(_task: Task, path: Path, flags: number): OpenFile | number {
     return new DirFile(path, flags);
   }
+
+  // A name that is not there cannot be made: already looking for it fails.
   override create(): number {
-    return -EACCES;
+    return -ENOENT;
+  }
+  override mkdir(): number {
+    return -ENOENT;
+  }
+  override symlink(): number {
+    return -ENOENT;
+  }
+  override link(): number {
+    return -ENOENT;
+  }
+  override rename(_name: string, _inode: Inode, _newDir: Inode, _newName: string, target: Inode | null): number {
+    return target === null ? -ENOENT : -EPERM;
   }
 }
 
@@ -78,9 +94,9 @@ export class StaticDir extends PseudoDir {
 
 /** What a file of text does. Numbers that these functions return are 0 or -errno. */
 export interface TextActions {
-  /** The whole text for `reader`. Absent: reading is EIO. */
+  /** The whole text for `reader`. */
   read?: (reader: Task) => string | number;
-  /** Takes what one write(2) wrote. Absent: writing is EIO. */
+  /** Takes what one write(2) wrote. */
   write?: (writer: Task, text: string) => number;
   /** Checked at open. */
   open?: (opener: Task, flags: number) => number;
@@ -89,6 +105,10 @@ export interface TextActions {
 /** A file whose text is made when it is read (seq_file). */
 export class TextInode extends PseudoInode {
   readonly actions: TextActions;
+  /** The error of a missing action: EIO, but EINVAL in the directories of processes (their files have operations of their own). */
+  readonly missing: number = EIO;
+  /** sendfile and splice can read it; the same files cannot. */
+  readonly spliceable: boolean = true;
   /** `mode`: permission bits. */
   constructor(fs: Filesystem, mode: number, actions: TextActions, ino?: number) {
     super(fs, S_IFREG | mode, ino);
@@ -104,6 +124,7 @@ export class TextInode extends PseudoInode {
 /** An open TextInode. The text is made when reading begins at 0 or jumps, and kept for the reads that go on from there. */
 export class TextFile extends OpenFile {
   readonly #actions: TextActions;
+  readonly #inode: TextInode;
   #text: Uint8Array | null = null;
   /** Where the last read ended. */
   #next = 0;
@@ -111,6 +132,7 @@ export class TextFile extends OpenFile {
   constructor(inode: TextInode, path: Path, flags: number) {
     super(flags, path);
     this.#actions = inode.actions;
+    this.#inode = inode;
   }
   override get seekable(): boolean {
     return true;
@@ -118,13 +140,16 @@ export class TextFile extends OpenFile {
   override get pollable(): boolean {
     return false;
   }
+  override get spliceable(): boolean {
+    return this.#inode.spliceable;
+  }
   override seek(offset: number, whence: number): number {
     return whence === SEEK_SET || whence === SEEK_CUR ? super.seek(offset, whence) : -EINVAL;
   }
   override read(task: Task, length: number, pos: number | undefined): Uint8Array | number {
     const at = pos ?? this.pos;
     if (this.#text === null || at === 0 || at !== this.#next) {
-      const text = this.#actions.read ? this.#actions.read(task) : -EIO;
+      const text = this.#actions.read ? this.#actions.read(task) : -this.#inode.missing;
       if (typeof text === "number") return text;
       this.#text = stringToBytes(text);
     }
@@ -134,7 +159,7 @@ export class TextFile extends OpenFile {
     return data;
   }
   override write(task: Task, data: Uint8Array, pos: number | undefined): number {
-    if (!this.#actions.write) return -EIO;
+    if (!this.#actions.write) return -this.#inode.missing;
     const error = this.#actions.write(task, bytesToString(data));
     if (error < 0) return error;
     if (pos === undefined) this.pos += data.length;

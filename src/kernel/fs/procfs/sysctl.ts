@@ -1,11 +1,12 @@
 // /proc/sys: the settings of the kernel. Those that do something here can be written; the others say what is so and are read-only, except for a
 // few that only advise (swappiness and the like), which are kept.
 
-import { EINVAL } from "../../../base/errno.ts";
+import { EACCES, EINVAL } from "../../../base/errno.ts";
 import { MAX_MAP_COUNT, MMAP_MIN_ADDR, PID_MAX } from "../../../base/limits.ts";
 import { PAGE_SIZE } from "../../../base/numbers.ts";
 import type { Overcommit } from "../../../mm/memory-manager.ts";
 import type { Kernel } from "../../kernel.ts";
+import type { Task } from "../../task.ts";
 import type { Filesystem } from "../inode.ts";
 import { parseNumber } from "./format.ts";
 import { StaticDir, TextInode } from "./node.ts";
@@ -170,6 +171,16 @@ function fsSettings(kernel: Kernel): Tree {
   };
 }
 
+/** A setting. Its mode binds root too: what is read-only cannot be opened for writing (test_perm in fs/proc/proc_sysctl.c). */
+class SettingInode extends TextInode {
+  override permission(task: Task, mask: number): number {
+    const { creds } = task;
+    const group = creds.egid === 0 || creds.groups.includes(0);
+    const bits = creds.euid === 0 ? this.mode >> 6 : group ? this.mode >> 3 : this.mode;
+    return (mask & ~bits & 7) === 0 ? 0 : -EACCES;
+  }
+}
+
 function fill(fs: Filesystem, directory: StaticDir, tree: Tree): StaticDir {
   for (const [name, entry] of Object.entries(tree)) {
     if (!isSetting(entry)) {
@@ -182,7 +193,7 @@ function fill(fs: Filesystem, directory: StaticDir, tree: Tree): StaticDir {
       ...(read && { read: () => `${read()}\n` }),
       ...(write && { write: (_task: unknown, written: string) => write(written) }),
     };
-    directory.add(name, new TextInode(fs, mode, actions));
+    directory.add(name, new SettingInode(fs, mode, actions));
   }
   return directory;
 }
