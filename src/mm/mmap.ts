@@ -72,7 +72,7 @@ export interface MmapRequest {
   readonly offset: number;
 }
 
-/** The largest file offset (MAX_LFS_FILESIZE) as far as doubles tell. */
+/** No byte of a file has an offset of this or more (MAX_LFS_FILESIZE). */
 const MAX_OFFSET = 2 ** 63;
 
 /** The VM_ bits of PROT_ bits (calc_vm_prot_bits). */
@@ -113,7 +113,6 @@ export function mmap(mm: Mm, request: MmapRequest): number {
   const length = pageUp(request.length);
   // 2^64 - 4095 and above wrap to 0 in Linux; both ends here.
   if (length >= 2 ** 64) return -ENOMEM;
-  if (request.offset + length >= 2 ** 64) return -EOVERFLOW;
   if (mm.vmas.size > MAX_MAP_COUNT) return -ENOMEM;
 
   let vmFlags = protFlags(prot) | mapFlags(flags) | mm.defFlags | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
@@ -160,7 +159,7 @@ function anonymousFlags(flags: number, vmFlags: number): number {
 }
 
 function fileFlags(file: FileRights, end: number, prot: number, flags: number, vmFlags: number): number {
-  if (end > MAX_OFFSET) return -EOVERFLOW;
+  if (end >= MAX_OFFSET) return -EOVERFLOW;
   const type = flags & MAP_TYPE;
   if (type !== MAP_SHARED && type !== MAP_SHARED_VALIDATE && type !== MAP_PRIVATE) return -EINVAL;
   if (type !== MAP_PRIVATE) {

@@ -44,7 +44,7 @@ export function expandStack(vma: Vma, address: number): number {
     mayExpandVm(mm, vma.flags, grow) &&
     vma.end - start <= mm.limits.stack &&
     mlockFutureOk(mm, vma.flags, grow * PAGE_SIZE) &&
-    mm.memory.commit(grow);
+    ((vma.flags & VM_ACCOUNT) === 0 || mm.memory.commit(grow));
   if (!limits) return -ENOMEM;
   if ((vma.flags & VM_LOCKED) !== 0) mm.lockedVm += grow;
   accountVm(mm, vma.flags, grow);
