@@ -177,7 +177,6 @@ export function loadInto(
   regs.bytes.fill(0);
   regs.pc = loaded.pc;
   regs.setNumber(REG_SP, sp);
-  task.usage.minorFaults += mm.minorFaults;
   return 0;
 }
 

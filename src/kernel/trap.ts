@@ -68,12 +68,8 @@ function systemCall(task: Task): boolean {
   task.callA0Hi = regs.hi(REG_A0);
   const { strace, syscalls } = task.kernel;
   if (strace !== null) strace.enter(task, nr);
-  const { mm } = task;
-  const faults = mm.minorFaults;
   const handler = nr < syscalls.handlers.length ? syscalls.handlers[nr] : undefined;
   const result = handler === undefined ? syscalls.unknown(task, nr) : handler(task, task.args);
-  // Pages that the kernel touched for the caller count as if it had touched them itself.
-  if (mm.minorFaults !== faults) task.usage.minorFaults += mm.minorFaults - faults;
   if (typeof result === "number") {
     endCall(task, result);
     return task.hart !== null;
@@ -84,10 +80,7 @@ function systemCall(task: Task): boolean {
 
 /** Runs a waiting call on: true if it has ended (and the task is still there), false if it waits (again). */
 function resumeCall(task: Task): boolean {
-  const { mm } = task;
-  const faults = mm.minorFaults;
   const { value, done } = task.call!.next();
-  task.usage.minorFaults += mm.minorFaults - faults;
   if (!done) {
     task.waiting = value;
     if (value.reason === undefined) {
@@ -147,8 +140,8 @@ function exception(task: Task, trap: Trap): void {
     case TRAP_BREAKPOINT:
       return signals.force(task, { signo: SIGTRAP, code: TRAP_BRKPT, addr: pc });
     case TRAP_MISALIGNED:
-      // Linux raises SIGBUS for misaligned LR, SC and AMO (do_trap_load_misaligned only emulates plain accesses).
-      return signals.force(task, { signo: SIGBUS, code: BUS_ADRALN, addr: trap.va });
+      // Linux raises SIGBUS for misaligned LR, SC and AMO, with the address of the instruction (do_trap_error).
+      return signals.force(task, { signo: SIGBUS, code: BUS_ADRALN, addr: pc });
     default:
       throw new KernelBug(`unknown trap ${trap.cause} at pc 0x${pc.toString(16)}`);
   }
