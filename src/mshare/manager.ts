@@ -65,9 +65,8 @@ export class MshareManager {
     for (const region of this.regions.values()) if (region.owner === owner) region.end();
   }
 
-  /** What RLIMIT_MEMLOCK of its owner leaves for a region, its own locked memory included; bytes, Infinity for no limit. */
-  memlockLeft(region: Region): number {
-    const { owner } = region;
+  /** What RLIMIT_MEMLOCK of its owner (or of another one) leaves for a region, its own locked memory included; bytes, Infinity for no limit. */
+  memlockLeft(region: Region, owner: RegionOwner | null = region.owner): number {
     if (owner === null) return 0;
     const limit = owner.memlockLimit;
     if (limit === Infinity || limit === 0) return limit;

@@ -3,17 +3,7 @@
 // taken from the region is taken from the copies too. The copies are ordinary anonymous pages of the process.
 import { ENOMEM } from "../base/errno.ts";
 import { PAGE_SIZE, PMD_SIZE, type Pfn, alignDown } from "../base/numbers.ts";
-import {
-  ENTRIES,
-  LEVEL_SIZE,
-  PTE_V,
-  PTE_W,
-  ROOT_LEVEL,
-  isTable,
-  makePte,
-  pteIndex,
-  ptePfn,
-} from "../machine/pte.ts";
+import { ENTRIES, LEVEL_SIZE, PTE_V, PTE_W, ROOT_LEVEL, isTable, makePte, pteIndex, ptePfn } from "../machine/pte.ts";
 import { FRAME_EXCLUSIVE, KIND_ANON } from "../mm/frame.ts";
 import type { Mirror, Mm } from "../mm/mm.ts";
 import { PTE_PRESENT, ensureTable, findTable, newTable, nextTableAddress } from "../mm/page-table.ts";

@@ -67,6 +67,8 @@ export class Region {
   owner: RegionOwner | null;
   /** Has a name in an msharefs: lives without descriptors and windows until it is unlinked. */
   named = false;
+  /** Had a name once: lives on while anybody uses it, whether its owner does or not. */
+  unlinked = false;
   /** Open file descriptions. */
   handles = 0;
   readonly windows = new Set<MshareWindow>();
@@ -296,6 +298,19 @@ export class Region {
   }
 
   /**
+   * mshare_transfer: `to` owns the region and is charged for it from now on. 0, -ENXIO, -EINVAL (it has no window on the region), -ENOMEM (its
+   * limits do not allow what is locked; nothing has moved). That the caller is the owner has been checked.
+   */
+  transfer(to: RegionOwner): number {
+    if (this.dead) return -ENXIO;
+    if (!this.hasWindowIn(to.mm)) return -EINVAL;
+    const locked = this.host.lockedVm * PAGE_SIZE;
+    if (locked > 0 && !to.ipcLock && locked > this.manager.memlockLeft(this, to)) return -ENOMEM;
+    this.owner = to;
+    return 0;
+  }
+
+  /**
    * The owner is gone, or nothing can reach the region any more: it is emptied for everyone. Its windows stay reserved until they are
    * detached, so that a stale pointer never hits someone else's memory.
    */
@@ -318,6 +333,7 @@ export class Region {
   /** Nothing keeps it: it has no name, and its owner has neither a descriptor nor a window. */
   isForsaken(): boolean {
     const { owner } = this;
+    if (this.unlinked) return !this.dead && this.handles === 0 && this.windows.size === 0;
     return owner !== null && !this.named && !owner.hasDescriptor(this) && !this.hasWindowIn(owner.mm);
   }
 

@@ -1,7 +1,7 @@
 // What windows and regions hold, counted from the page tables: RssMshare, resident, and the numbers of smaps. Reads only; used by stat and procfs.
 import { PAGE_SIZE, PMD_SIZE, type Pfn } from "../base/numbers.ts";
 import { PTE_A, PTE_D } from "../machine/pte.ts";
-import { FRAME_DIRTY, KIND_ZERO } from "../mm/frame.ts";
+import { FRAME_DIRTY, KIND_ANON, KIND_ZERO } from "../mm/frame.ts";
 import type { MemoryManager } from "../mm/memory-manager.ts";
 import type { Mm } from "../mm/mm.ts";
 import { PTE_PRESENT, findTable, leafIndex, nextTableAddress, readLeaf } from "../mm/page-table.ts";
@@ -89,7 +89,9 @@ export interface WindowUsage {
   privateClean: number;
   privateDirty: number;
   referenced: number;
-  /** Region pages among `rss`: all of them. */
+  /** Copies of a private window. */
+  anonymous: number;
+  /** Region pages among `rss`: all but the copies. */
   mshare: number;
 }
 
@@ -104,6 +106,7 @@ export function windowUsage(window: MshareWindow): WindowUsage {
     privateClean: 0,
     privateDirty: 0,
     referenced: 0,
+    anonymous: 0,
     mshare: 0,
   };
   if (window.dead) return usage;
@@ -112,7 +115,10 @@ export function windowUsage(window: MshareWindow): WindowUsage {
   // In the region's tables a page is mapped once, for all its sharers.
   const sharers = window.shared ? Math.max(1, window.host.sharers.size) - 1 : 0;
   const { view, mm } = window;
+  const toProcess = window.slotStart - start;
   forEachPresent(space, start, start + window.length, (pfn, pte, va) => {
+    // A private window has this page of its own, which is counted below.
+    if (window.isPrivate && isCopy(mm, va + toProcess)) return;
     // The region's read-only root maps it a second time for the same sharers.
     const twice = view !== null && readLeaf(mm.memory.ram, view.mm.root, va) !== 0 ? 1 : 0;
     const users = frames.mapcount[pfn] - twice + sharers;
@@ -125,5 +131,27 @@ export function windowUsage(window: MshareWindow): WindowUsage {
     else usage[dirty ? "privateDirty" : "privateClean"] += PAGE_SIZE;
   });
   usage.mshare = usage.rss;
+  if (window.isPrivate) addCopies(window, usage);
   return usage;
+}
+
+function isCopy(mm: Mm, va: number): boolean {
+  const pte = readLeaf(mm.memory.ram, mm.root, va);
+  return (pte & PTE_PRESENT) !== 0 && mm.memory.frames.kind[pte >>> 10] === KIND_ANON;
+}
+
+/** What a private window has copied: anonymous pages of the process. */
+function addCopies(window: MshareWindow, usage: WindowUsage): void {
+  const { mm, slotStart } = window;
+  const { frames } = mm.memory;
+  forEachPresent(mm, slotStart, slotStart + window.length, (pfn, pte) => {
+    if (frames.kind[pfn] !== KIND_ANON) return;
+    const users = frames.mapcount[pfn];
+    usage.rss += PAGE_SIZE;
+    usage.anonymous += PAGE_SIZE;
+    usage.pss += PAGE_SIZE / users;
+    usage.pssDirty += PAGE_SIZE / users;
+    if ((pte & PTE_A) !== 0) usage.referenced += PAGE_SIZE;
+    usage[users > 1 ? "sharedDirty" : "privateDirty"] += PAGE_SIZE;
+  });
 }

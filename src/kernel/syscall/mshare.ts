@@ -1,5 +1,5 @@
 // The mshare calls (ABI.md): descriptors and user memory in, regions' operations, results out. All rules about regions are in src/mshare.
-import { E2BIG, EBADF, EINVAL, ENXIO } from "../../base/errno.ts";
+import { E2BIG, EBADF, EINVAL, ENXIO, EPERM, ESRCH } from "../../base/errno.ts";
 import { copyFromUser, copyToUser } from "../../mm/usercopy.ts";
 import type { VmFile } from "../../mm/vma.ts";
 import { MAP_ANONYMOUS } from "../../mm/constants.ts";
@@ -7,6 +7,7 @@ import * as abi from "../../mshare/abi.ts";
 import { attachWindow, detachWindow } from "../../mshare/attach.ts";
 import { checkMapFlags } from "../../mshare/region.ts";
 import { O_CLOEXEC, O_RDWR } from "../fs/abi.ts";
+import { processOfPidfd } from "../fs/pidfd.ts";
 import { RegionFile, RegionInode } from "../fs/region-file.ts";
 import { ownerOf } from "../mshare-boot.ts";
 import { RLIMIT_AS, RLIMIT_NOFILE } from "../rlimit.ts";
@@ -129,6 +130,19 @@ function stat(task: Task, args: Args): number {
   return copyToUser(task.mm, args.ptr(1), abi.encodeStat(file.region.stat(), usize));
 }
 
+function transfer(task: Task, args: Args): number {
+  const file = regionFile(task, args.i32(0));
+  if (typeof file === "number") return file;
+  const { region } = file;
+  if (region.dead) return -ENXIO;
+  const target = processOfPidfd(task, args.i32(1));
+  if (typeof target === "number") return target;
+  if (region.owner !== ownerOf(task.process)) return -EPERM;
+  const other = target.anyTask;
+  if (target.state !== "alive" || other === null) return -ESRCH;
+  return other.creds.uid === task.creds.uid ? region.transfer(ownerOf(target)) : -EINVAL;
+}
+
 export const mshareCalls: readonly SyscallEntry[] = [
   { nr: abi.NR_MSHARE_CREATE, name: "mshare_create", handler: create, args: "oflags" },
   { nr: abi.NR_MSHARE_ATTACH, name: "mshare_attach", handler: attach, args: "fd off size ptr hex" },
@@ -141,5 +155,6 @@ export const mshareCalls: readonly SyscallEntry[] = [
   { nr: abi.NR_MSHARE_UNLOCK, name: "mshare_unlock", handler: unlock, args: "fd off size" },
   { nr: abi.NR_MSHARE_SYNC, name: "mshare_sync", handler: sync, args: "fd off size hex" },
   { nr: abi.NR_MSHARE_REMAP, name: "mshare_remap", handler: remap, args: "fd ptr size" },
+  { nr: abi.NR_MSHARE_TRANSFER, name: "mshare_transfer", handler: transfer, args: "fd fd" },
   { nr: abi.NR_MSHARE_STAT, name: "mshare_stat", handler: stat, args: "fd ptr size" },
 ];
