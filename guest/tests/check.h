@@ -180,4 +180,22 @@ static unused long proc_number(const char *path, const char *key)
 	return value;
 }
 
+/* Waits until another process sleeps in a call: what happens to it then does not depend on who is how fast. */
+static unused void until_asleep(pid_t pid)
+{
+	char path[64], text[512], state = 0;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	while (state != 'S') {
+		int fd = open(path, O_RDONLY);
+		ssize_t got = read(fd, text, sizeof(text) - 1);
+		close(fd);
+		if (got <= 0)
+			return;
+		text[got] = 0;
+		state = strrchr(text, ')')[2];
+		if (state != 'S')
+			usleep(1000);
+	}
+}
+
 #endif
