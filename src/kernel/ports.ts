@@ -54,7 +54,8 @@ export interface HostFile {
 
 /**
  * One host directory and what is below it. Paths are relative to it, with "/" between names, "" for the directory itself; they never
- * contain "." or ".." and no symbolic link on the way is followed: the kernel's own path walk reads links. Errors are -errno.
+ * contain "." or ".." and no symbolic link on the way is followed: the kernel's own path walk reads links. Names and link texts are byte strings (one
+ * character is one byte). Errors are -errno.
  */
 export interface HostFs {
   /** What to show as the source in /proc/mounts. */

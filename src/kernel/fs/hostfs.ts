@@ -9,18 +9,7 @@ import type { MemoryManager } from "../../mm/memory-manager.ts";
 import { FileObject, type PageSource } from "../../mm/object.ts";
 import type { HostFile, HostFs, HostStat } from "../ports.ts";
 import type { Task } from "../task.ts";
-import {
-  HOSTFS_SUPER_MAGIC,
-  S_IFDIR,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-  S_IFSOCK,
-  type Timespec,
-  byteStringToUtf8,
-  dirType,
-  utf8ToByteString,
-} from "./abi.ts";
+import { HOSTFS_SUPER_MAGIC, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, type Timespec, dirType } from "./abi.ts";
 import { DirFile } from "./dirfile.ts";
 import type { OpenFile } from "./file.ts";
 import { type AttrChange, type DirEntry, Filesystem, Inode, type NewInode, type Path, entryOf } from "./inode.ts";
@@ -69,7 +58,6 @@ export class HostFilesystem extends Filesystem {
 class HostNode extends Inode {
   declare readonly fs: HostFilesystem;
   parent: HostNode | null;
-  /** As the host has it (UTF-8 text, not a byte string). */
   hostName: string;
   kind: HostStat["kind"];
   protected hostSize = 0;
@@ -133,8 +121,7 @@ class HostNode extends Inode {
   }
   override readlink(): string | number {
     if (this.kind !== "symlink") return -EINVAL;
-    const text = this.fs.host.readlink(this.hostPath);
-    return typeof text === "number" ? text : utf8ToByteString(text);
+    return this.fs.host.readlink(this.hostPath);
   }
   /** Its name is about to go. */
   beforeUnlink(): void {}
@@ -154,18 +141,20 @@ class HostDir extends HostNode {
   override lookup(name: string): Inode | number {
     const mountPoint = this.mountPoints.get(name);
     if (mountPoint) return mountPoint;
-    const hostName = byteStringToUtf8(name);
-    const stat = this.fs.host.lstat(this.#below(hostName));
+    const stat = this.fs.host.lstat(this.#below(name));
     if (typeof stat === "number") {
-      this.#nodes.delete(hostName);
+      this.#nodes.delete(name);
       return stat;
     }
-    const known = this.#nodes.get(hostName);
+    const known = this.#nodes.get(name);
     if (known && known.ino === stat.ino && known.kind === stat.kind) {
+      // Of several names the last one that was used is how the host is asked.
+      known.parent = this;
+      known.hostName = name;
       known.seen(stat);
       return known;
     }
-    return this.#adopt(hostName, stat);
+    return this.#adopt(name, stat);
   }
   #below(hostName: string): string {
     const path = this.hostPath;
@@ -181,8 +170,7 @@ class HostDir extends HostNode {
     if (typeof list === "number") return list;
     const entries: DirEntry[] = [...this.mountPoints].map(([name, inode]) => entryOf(name, inode));
     for (const { name, kind, ino } of list) {
-      const byteName = utf8ToByteString(name);
-      if (!this.mountPoints.has(byteName)) entries.push({ name: byteName, ino, type: dirType(TYPES[kind]) });
+      if (!this.mountPoints.has(name)) entries.push({ name, ino, type: dirType(TYPES[kind]) });
     }
     return entries;
   }
@@ -190,39 +178,43 @@ class HostDir extends HostNode {
     return new DirFile(path, flags);
   }
 
-  /** Makes `name` by `make` and gives its inode; `make` is 0 or -errno. */
-  #made(name: string, make: (path: string) => number): Inode | number {
-    if (!this.fs.host.writable) return -EROFS;
-    const hostName = byteStringToUtf8(name);
-    if (utf8ToByteString(hostName) !== name) return -EINVAL;
-    const path = this.#below(hostName);
+  /** Makes `name` by `make` and gives its inode; `make` is 0 or -errno. `mode`: its permissions, whatever the host's umask says. */
+  #made(name: string, make: (path: string) => number, mode?: number): Inode | number {
+    const { host } = this.fs;
+    if (!host.writable) return -EROFS;
+    const path = this.#below(name);
     const error = make(path);
     if (error < 0) return error;
-    const stat = this.fs.host.lstat(path);
+    let stat = host.lstat(path);
+    if (typeof stat !== "number" && mode !== undefined && stat.mode !== (mode & 0o7777)) {
+      host.chmod(path, mode & 0o7777);
+      stat = host.lstat(path);
+    }
     this.refresh();
-    return typeof stat === "number" ? stat : this.#adopt(hostName, stat);
+    return typeof stat === "number" ? stat : this.#adopt(name, stat);
   }
   override create(name: string, make: NewInode): Inode | number {
     if ((make.mode & S_IFMT) !== S_IFREG) return -EPERM;
-    return this.#made(name, (path) => {
+    const create = (path: string): number => {
       const file = this.fs.host.open(path, { write: true, create: { mode: make.mode & 0o7777, exclusive: true } });
       if (typeof file === "number") return file;
       file.close();
       return 0;
-    });
+    };
+    return this.#made(name, create, make.mode);
   }
   override mkdir(name: string, make: NewInode): Inode | number {
-    return this.#made(name, (path) => this.fs.host.mkdir(path, make.mode & 0o7777));
+    return this.#made(name, (path) => this.fs.host.mkdir(path, make.mode & 0o7777), make.mode);
   }
   override symlink(name: string, target: string): Inode | number {
-    return this.#made(name, (path) => this.fs.host.symlink(byteStringToUtf8(target), path));
+    return this.#made(name, (path) => this.fs.host.symlink(target, path));
   }
   override link(name: string, inode: Inode): number {
     if (!(inode instanceof HostNode)) return -EPERM;
     const made = this.#made(name, (path) => this.fs.host.link(inode.hostPath, path));
     if (typeof made === "number") return made;
     // Both names are one file: later lookups must find the same pages.
-    this.#nodes.set(byteStringToUtf8(name), inode);
+    this.#nodes.set(name, inode);
     inode.nlink++;
     return 0;
   }
@@ -237,10 +229,9 @@ class HostDir extends HostNode {
     if (!(inode instanceof HostNode)) return -EPERM;
     if (!this.fs.host.writable) return -EROFS;
     inode.beforeUnlink();
-    const hostName = byteStringToUtf8(name);
-    const error = remove(this.#below(hostName));
+    const error = remove(this.#below(name));
     if (error) return error;
-    this.#nodes.delete(hostName);
+    this.#nodes.delete(name);
     inode.unlinked();
     this.refresh();
     return 0;
@@ -250,14 +241,12 @@ class HostDir extends HostNode {
     if (target !== null && !(target instanceof HostNode)) return -EEXIST;
     if (!this.fs.host.writable) return -EROFS;
     target?.beforeUnlink();
-    const from = byteStringToUtf8(name);
-    const to = byteStringToUtf8(newName);
-    const error = this.fs.host.rename(this.#below(from), newDir.#below(to));
+    const error = this.fs.host.rename(this.#below(name), newDir.#below(newName));
     if (error) return error;
-    this.#nodes.delete(from);
-    newDir.#nodes.set(to, inode);
+    this.#nodes.delete(name);
+    newDir.#nodes.set(newName, inode);
     inode.parent = newDir;
-    inode.hostName = to;
+    inode.hostName = newName;
     target?.unlinked();
     this.refresh();
     newDir.refresh();
