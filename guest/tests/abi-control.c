@@ -52,7 +52,8 @@ static void locking(void)
 	expect_is(stat_of(fd).resident, 4 * PAGE, "does not");
 	expect_error(mshare_lock(fd, 0, PAGE, 2), EINVAL, "an undefined flag");
 	expect_error(mshare_lock(fd, 0, 2 * GRANULE, 0), ENOMEM, "a hole");
-	expect_error(mshare_lock(fd, 100, PAGE, 0), EINVAL, "unaligned");
+	expect_is(mshare_lock(fd, 100, PAGE, 0), 0, "unaligned: whole pages, as mlock2");
+	expect_is(mshare_unlock(fd, PAGE + 100, PAGE), 0, "as munlock");
 	expect_error(mshare_lock(fd, size, PAGE, 0), EINVAL, "past the end");
 	expect_error(mshare_advise(fd, 0, PAGE, MADV_DONTNEED), EINVAL, "DONTNEED of locked memory");
 	expect_error(mshare_sync(fd, 0, PAGE, MS_SYNC | MS_INVALIDATE), EBUSY, "INVALIDATE of locked memory");
@@ -63,7 +64,8 @@ static void locking(void)
 	expect_is(mshare_unlock(fd, 0, GRANULE), 0, "unlock all");
 
 	expect_is(map_flags(fd, GRANULE, 2 * PAGE, RW, ANON | MAP_FIXED | MAP_LOCKED, -1, 0), GRANULE, "MAP_LOCKED");
-	expect_is(stat_of(fd).resident % GRANULE / PAGE, 3 + 2, "brings the pages in");
+	/* With private tables a page that was let go stays in its object, and counts. */
+	expect_is(stat_of(fd).resident / PAGE, (stat_of(fd).flags & MSHARE_STAT_NO_SHARE ? 4 : 3) + 2, "brings the pages in");
 	expect_in_child({
 		/* Without CAP_IPC_LOCK: the limit of the owner counts, which is another process here. */
 		struct rlimit none = { 0, 0 };

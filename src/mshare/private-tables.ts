@@ -1,16 +1,17 @@
 // --no-share: the same regions and calls with private page tables behind them, as every shared mapping has them without mshare. The host mm has
 // VMAs only; the process's own tables take the pages (with fault-around), and each window is a mirror in which the host's changes are repeated.
 // This is the honest baseline of all comparisons.
-import { EFAULT, EINVAL, ENOMEM } from "../base/errno.ts";
+import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from "../base/errno.ts";
 import { PAGE_SIZE, pageUp } from "../base/numbers.ts";
 import { ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
+import { canDoMlock, mlockFutureOk } from "../mm/accounting.ts";
 import * as mman from "../mm/constants.ts";
 import { isAllowed, presentLeaf } from "../mm/fault.ts";
 import type { Mirror } from "../mm/mm.ts";
 import { PAGE_NOMEM } from "../mm/object.ts";
 import { zapTables } from "../mm/rmap.ts";
 import type { Gather } from "../mm/shootdown.ts";
-import type { Vma } from "../mm/vma.ts";
+import { VM_LOCKED, type Vma } from "../mm/vma.ts";
 import type { Region } from "./region.ts";
 import type { RegionTables } from "./tables.ts";
 import { FrameSet } from "./usage.ts";
@@ -79,7 +80,11 @@ export class PrivateTables implements RegionTables {
     return error === -EFAULT || error === -EINVAL ? -ENOMEM : error;
   }
 
-  mapFlags(flags: number): number {
+  mapFlags(region: Region, length: number, flags: number): number {
+    if ((flags & mman.MAP_LOCKED) !== 0) {
+      if (!canDoMlock(region.host)) return -EPERM;
+      if (!mlockFutureOk(region.host, VM_LOCKED, length)) return -EAGAIN;
+    }
     return flags & ~POPULATING;
   }
 

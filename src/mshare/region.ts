@@ -3,7 +3,7 @@
 // Offset 0 lies at REGION_BASE, a multiple of 512 GiB, so that region tables and upper entries of processes line up at every level.
 import { EBUSY, EEXIST, EFAULT, EFBIG, EINVAL, ENOMEM, ENXIO, EOVERFLOW, EPERM } from "../base/errno.ts";
 import { MSHARE_GRANULE, MSHARE_MAX_SIZE } from "../base/limits.ts";
-import { PAGE_SIZE, PGD_SIZE, pageUp } from "../base/numbers.ts";
+import { PAGE_SIZE, PGD_SIZE, pageDown, pageUp } from "../base/numbers.ts";
 import * as mman from "../mm/constants.ts";
 import type { Mm } from "../mm/mm.ts";
 import { zapMirrors } from "../mm/rmap.ts";
@@ -188,11 +188,13 @@ export class Region {
     if (offset < 0) return offset;
     this.#borrowLimits(request.addressSpaceLimit);
     const { tables } = this.manager;
+    const flags = tables.mapFlags(this, size, (request.flags & ~mman.MAP_FIXED_NOREPLACE) | mman.MAP_FIXED);
+    if (flags < 0) return flags;
     const address = this.host.mmap({
       addr: this.hostAddress(offset),
       length: size,
       prot: request.prot,
-      flags: tables.mapFlags((request.flags & ~mman.MAP_FIXED_NOREPLACE) | mman.MAP_FIXED),
+      flags,
       file: request.file,
       offset: Number(request.objOffset),
     });
@@ -242,22 +244,23 @@ export class Region {
     gather.finish();
   }
 
-  /** mshare_lock: as mlock2; charged to the owner's RLIMIT_MEMLOCK. */
+  /** mshare_lock: as mlock2, whole pages; charged to the owner's RLIMIT_MEMLOCK. */
   lock(offset: number, size: number, flags: number): number {
     if (this.dead) return -ENXIO;
     if ((flags & ~mman.MLOCK_ONFAULT) !== 0) return -EINVAL;
-    const length = this.#checkRange(offset, size);
+    const start = pageDown(offset);
+    const length = this.#checkRange(start, size + offset - start);
     if (length < 0) return length;
     this.#borrowLimits(Infinity);
-    return this.manager.tables.mlock(this, offset, length, flags);
+    return this.manager.tables.mlock(this, start, length, flags);
   }
 
   /** mshare_unlock: as munlock. */
   unlock(offset: number, size: number): number {
     if (this.dead) return -ENXIO;
-    const length = this.#checkRange(offset, size);
-    if (length < 0) return length;
-    return this.host.munlock(this.hostAddress(offset), length);
+    const start = pageDown(offset);
+    const length = this.#checkRange(start, size + offset - start);
+    return length < 0 ? length : this.host.munlock(this.hostAddress(start), length);
   }
 
   /** mshare_sync: as msync. */

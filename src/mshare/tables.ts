@@ -20,8 +20,11 @@ export interface RegionTables {
   /** madvise and mlock2 on [offset, offset + length) of the region. */
   madvise(region: Region, offset: number, length: number, advice: number): number;
   mlock(region: Region, offset: number, length: number, flags: number): number;
-  /** mshare_map: the flags for mmap in the host mm, and what is left to do for the others when the mapping is there. */
-  mapFlags(flags: number): number;
+  /**
+   * mshare_map: the flags for mmap in the host mm (-EPERM, -EAGAIN: that much may not be locked), and what is left to do for the other flags when
+   * the mapping is there.
+   */
+  mapFlags(region: Region, length: number, flags: number): number;
   mapped(region: Region, offset: number, length: number, flags: number): void;
   /** Bytes of frames present, each once. */
   residentBytes(region: Region): number;
@@ -73,7 +76,7 @@ export class SharedTables implements RegionTables {
     return region.host.mlock(region.hostAddress(offset), length, flags);
   }
 
-  mapFlags(flags: number): number {
+  mapFlags(_region: Region, _length: number, flags: number): number {
     return flags;
   }
 
