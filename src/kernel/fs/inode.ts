@@ -60,6 +60,10 @@ export abstract class Filesystem {
     return this.nextIno++;
   }
   abstract statfs(): StatFs;
+  /** Something other than open files is in use: it cannot be unmounted. */
+  get busy(): boolean {
+    return false;
+  }
   /** The last mount is gone: give back what the file system holds. */
   release(): void {}
 }
@@ -78,6 +82,9 @@ export abstract class Inode {
   mtime: Timespec;
   ctime: Timespec;
   readonly btime: Timespec;
+  /** Open files that may write to it, and processes that run it: not both at once (ETXTBSY). */
+  writers = 0;
+  executors = 0;
   /** Record and flock locks; null until the first one. */
   locks: FileLocks | null = null;
   /** Made by O_TMPFILE without O_EXCL and not linked yet: may get its first name (I_LINKABLE). */

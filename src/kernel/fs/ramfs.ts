@@ -141,7 +141,7 @@ export class RamDir extends RamInode {
     this.add(name, inode);
     return inode;
   }
-  override tmpfile(make: NewInode): Inode {
+  override tmpfile(make: NewInode): Inode | number {
     const inode = new RamFile(this.fs, make);
     inode.nlink = 0;
     return inode;

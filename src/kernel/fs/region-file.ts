@@ -6,13 +6,13 @@ import type { Region } from "../../mshare/region.ts";
 import type { Task } from "../task.ts";
 import { O_ACCMODE, O_PATH, O_RDONLY, O_TRUNC, O_WRONLY, S_IFREG, type Timespec } from "./abi.ts";
 import { type FileTable, OpenFile } from "./file.ts";
-import { Filesystem, Inode, plainStatFs } from "./inode.ts";
+import { Filesystem, Inode, type Path, plainStatFs } from "./inode.ts";
 import type { StatFs } from "./stat.ts";
 
 /** The file system that region files are on: 00:0f in /proc/PID/maps. */
 const REGION_DEV_MINOR = 0x0f;
 /** As the series' msharefs. */
-const MSHARE_MAGIC = 0x4d534852;
+export const MSHARE_MAGIC = 0x4d534852;
 
 /** The nameless file system of regions; one per kernel. */
 export class RegionFs extends Filesystem {
@@ -44,11 +44,17 @@ export class RegionInode extends Inode {
   }
 }
 
-export class RegionFile extends OpenFile {
-  declare readonly inode: RegionInode;
+/** The inode of a region, nameless or with a name in an msharefs. */
+export interface RegionNode extends Inode {
+  readonly region: Region;
+}
 
-  constructor(inode: RegionInode, flags: number) {
-    super(flags, null, inode);
+export class RegionFile extends OpenFile {
+  declare readonly inode: RegionNode;
+
+  /** `path`: of a named region. */
+  constructor(inode: RegionNode, flags: number, path: Path | null = null) {
+    super(flags, path, inode);
     inode.region.handles++;
   }
 
@@ -107,7 +113,7 @@ export class RegionFile extends OpenFile {
   }
 
   /** A second description with the same rights or fewer. */
-  override reopen(_task: Task, flags: number): RegionFile | number {
+  override reopen(_task: Task, flags: number): RegionFile | number | undefined {
     if ((flags & O_PATH) !== 0) return new RegionFile(this.inode, flags & O_PATH);
     const access = flags & O_ACCMODE;
     if (access !== O_RDONLY && !this.writable) return -EACCES;

@@ -11,6 +11,7 @@ import { makeDevFs } from "./devfs.ts";
 import { HostFilesystem } from "./hostfs.ts";
 import type { Filesystem } from "./inode.ts";
 import { MNT_NODEV, MNT_NOEXEC, MNT_NOSUID, MNT_RDONLY, Path } from "./inode.ts";
+import { makeMshareFs } from "./msharefs.ts";
 import { PipeFs } from "./pipe.ts";
 import { ProcFs } from "./procfs.ts";
 import { PtsFs } from "./pty.ts";
@@ -100,6 +101,7 @@ function registerTypes(kernel: Kernel, vfs: Vfs, pts: PtsFs): void {
     nodev: true,
     make: (text) => tmpfsFromOptions(kernel.memory, { devMinor: vfs.allocateDevMinor(), now, type: "ramfs" }, text),
   });
+  vfs.types.set("msharefs", { nodev: true, make: (text) => makeMshareFs(kernel, vfs.allocateDevMinor(), text) });
   vfs.types.set("proc", { nodev: true, make: () => new ProcFs(kernel, vfs.allocateDevMinor()) });
   const dev = vfs.mounts.find((mount) => mount.fs.type === "devtmpfs")!.fs;
   // There is one devtmpfs and one set of pseudo-terminals, wherever they are mounted.

@@ -5,6 +5,8 @@ import { PAGE_SIZE } from "../../base/numbers.ts";
 import * as mman from "../../mm/constants.ts";
 import { copyToUser } from "../../mm/usercopy.ts";
 import { CAP_SYS_NICE } from "../creds.ts";
+import { MshareFile } from "../fs/msharefs.ts";
+import { mapRegion } from "../fs/msharefs-ioctl.ts";
 import { PidFile } from "../fs/pidfd.ts";
 import type { Task } from "../task.ts";
 import type { Args, SyscallEntry } from "./table.ts";
@@ -32,6 +34,7 @@ function sysMmap(task: Task, args: Args): number {
   const file = task.files.io(fd);
   if (file === undefined) return -EBADF;
   if ((flags & mman.MAP_HUGETLB) !== 0) return -EINVAL;
+  if (file instanceof MshareFile) return mapRegion(task, file, request);
   const mapping = file.mmap({ prot, flags, offset });
   if (typeof mapping !== "number") return task.mm.mmap({ ...request, file: mapping });
   return task.mm.mmap({ ...request, unmappable: { rights: file, error: mapping } });

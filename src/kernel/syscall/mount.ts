@@ -127,7 +127,7 @@ function umount2(task: Task, args: Args): SyscallResult {
   if (flags & MNT_EXPIRE) return -EINVAL;
   const detach = (flags & MNT_DETACH) !== 0;
   const { kernel } = task;
-  if (!detach && inUse(kernel, (mount) => mount === at.mount)) return -EBUSY;
+  if (!detach && (at.mount.fs.busy || inUse(kernel, (mount) => mount === at.mount))) return -EBUSY;
   const error = kernel.vfs.unmount(at.mount, { detach });
   if (detach) releaseDetached(kernel);
   return error;
