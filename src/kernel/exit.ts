@@ -42,7 +42,7 @@ export function exitTask(task: Task, status: number): void {
   process.goneUsage.add(task.usage);
   kernel.scheduler.suspend(task, task.isLeader ? "Z" : "X");
   if (!task.isLeader) kernel.tasks.delete(task.tid);
-  if (last) endProcess(process);
+  if (last) endProcess(process, status);
   task.ended.wake();
   if (process.execTask !== null) process.execTask.kernel.signals.threadGone.wake();
 }
@@ -64,10 +64,10 @@ export function releaseMm(task: Task): void {
   mm.put();
 }
 
-/** The last thread has gone: a zombie for the parent, new parents for the children. */
-function endProcess(process: Process): void {
-  const { kernel, leader } = process;
-  if (!process.exiting) process.exitStatus = leader.exitStatus;
+/** The last thread has gone, with `status`: a zombie for the parent, new parents for the children. */
+function endProcess(process: Process, status: number): void {
+  const { kernel } = process;
+  if (!process.exiting) process.exitStatus = status;
   process.state = "zombie";
   process.stopSignal = 0;
   process.setExecutable(null);

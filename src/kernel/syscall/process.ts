@@ -316,6 +316,7 @@ function sysSetpgid(task: Task, args: Args): number {
   const pgid = args.i32(1) || pid;
   if (pgid < 0) return -EINVAL;
   const process = kernel.process(pid);
+  if (process === undefined && kernel.task(pid) !== undefined) return -EINVAL;
   if (process === undefined || (process !== caller && process.parent !== caller)) return -ESRCH;
   if (process !== caller) {
     if (process.session !== caller.session) return -EPERM;
