@@ -102,9 +102,9 @@ static void finish(int step, int as_it_should)
 /* The owner's side: lets the workers take a step and waits for all of them. Returns how many saw what they should. */
 static int let_them(int step)
 {
-	__atomic_store_n(&control->finished, 0, __ATOMIC_RELAXED);
 	announce(&control->step, (uint32_t)step);
 	wait_until(&control->finished, (uint32_t)workers);
+	__atomic_store_n(&control->finished, 0, __ATOMIC_RELAXED); /* all of them wait now: nobody counts himself twice or not at all */
 	return (int)control->did[step];
 }
 
