@@ -168,6 +168,7 @@ function copyProcess(task: Task, pid: number, request: CloneRequest): Process {
   child.exitSignal = sibling ? process.exitSignal : request.exitSignal;
   child.dumpable = process.dumpable;
   child.oomScoreAdj = process.oomScoreAdj;
+  child.oomScoreAdjMin = process.oomScoreAdjMin;
   child.setExecutable(process.exe);
   child.auxv = process.auxv;
   kernel.processes.set(pid, child);

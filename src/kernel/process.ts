@@ -159,6 +159,8 @@ export class Process {
   auxv: Uint8Array = new Uint8Array(0);
   dumpable = 1;
   oomScoreAdj = 0;
+  /** How low it may set that itself: what somebody with CAP_SYS_RESOURCE set last. */
+  oomScoreAdjMin = 0;
   /** Has called exec since fork (setpgid by the parent then fails). */
   didExec = false;
   /** Marks of other rooms (mshare's owner object, POSIX locks), keyed by them. */
@@ -217,6 +219,8 @@ export class Process {
   /** exec and fork: what the process runs from now on; takes a reference. Null: it has ended. */
   setExecutable(file: OpenFile | null): void {
     file?.get();
+    if (file?.inode) file.inode.executors++;
+    if (this.exe?.inode) this.exe.inode.executors--;
     this.exe?.put();
     this.exe = file;
   }

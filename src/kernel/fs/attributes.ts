@@ -1,7 +1,7 @@
 // Calls that change or check a file's attributes: chmod, chown, utimensat, access, truncate by path (fs/open.c, fs/attr.c, fs/utimes.c).
 // Each returns 0 or -errno. Called by syscall/dir.ts and syscall/file.ts.
 
-import { EACCES, EINVAL, EISDIR, EOPNOTSUPP, EPERM, EROFS } from "../../base/errno.ts";
+import { EACCES, EINVAL, EISDIR, EOPNOTSUPP, EPERM, EROFS, ETXTBSY } from "../../base/errno.ts";
 import type { Task } from "../task.ts";
 import type { Timespec } from "./abi.ts";
 import { MAY_EXEC, MAY_WRITE, S_ISGID, S_ISUID, isRegular, isSymlink } from "./abi.ts";
@@ -101,6 +101,7 @@ export function truncatePath(task: Task, path: Path, size: number): number {
   if (!isRegular(inode.mode)) return -EINVAL;
   const denied = permission(task, path, MAY_WRITE);
   if (denied) return denied;
+  if (inode.executors > 0) return -ETXTBSY;
   const error = inode.truncate(size);
   if (!error) removePrivileges(task, inode);
   return error;

@@ -43,6 +43,7 @@ export abstract class OpenFile {
   signal = 0;
   readonly watchers = new Set<ReleaseWatcher>();
   #refs = 1;
+  #countsAsWriter = false;
 
   constructor(flags: number, path: Path | null = null, inode: Inode | null = path?.inode ?? null) {
     this.flags = flags;
@@ -63,8 +64,14 @@ export abstract class OpenFile {
     for (const watcher of this.watchers) watcher.fileReleased(this);
     this.inode?.locks?.removeRecords(this);
     this.inode?.locks?.removeFlock(this);
+    if (this.#countsAsWriter) this.inode!.writers--;
     this.release();
     this.inode?.drop();
+  }
+  /** It is a regular file opened for writing: nobody can run it until it is released (get_write_access). */
+  countAsWriter(): void {
+    this.#countsAsWriter = true;
+    this.inode!.writers++;
   }
   /** The last reference is gone. */
   protected release(): void {}

@@ -14,6 +14,7 @@ import {
   ENXIO,
   EPERM,
   EROFS,
+  ETXTBSY,
 } from "../../base/errno.ts";
 import type { Task } from "../task.ts";
 import {
@@ -307,8 +308,16 @@ export class Vfs {
     return error;
   }
 
-  /** The open file of an inode whose permissions have been checked. */
+  /** The open file of an inode whose permissions have been checked; -ETXTBSY for writing to a running program. */
   openInode(task: Task, path: Path, flags: number): OpenFile | number {
+    const { inode } = path;
+    const writes = isRegular(inode.mode) && (flags & O_ACCMODE) !== O_RDONLY;
+    if (writes && inode.executors > 0) return -ETXTBSY;
+    const file = this.#openAny(task, path, flags);
+    if (writes && typeof file !== "number" && file.inode === inode) file.countAsWriter();
+    return file;
+  }
+  #openAny(task: Task, path: Path, flags: number): OpenFile | number {
     const kept = flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
     if (path instanceof FilePath) {
       const again = path.file.reopen(task, kept);
@@ -332,6 +341,7 @@ export class Vfs {
     if (!isRegular(found.inode.mode) || found.mount.flags & MNT_NOEXEC) return -EACCES;
     const denied = permission(task, found, MAY_EXEC);
     if (denied) return denied;
+    if (found.inode.writers > 0) return -ETXTBSY;
     return this.openInode(task, found, O_RDONLY);
   }
 

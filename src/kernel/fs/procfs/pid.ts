@@ -3,7 +3,7 @@
 import { EACCES, EINVAL, ENOENT, EPERM, ESRCH } from "../../../base/errno.ts";
 import type { Mm } from "../../../mm/mm.ts";
 import { accessRemote } from "../../../mm/usercopy.ts";
-import { CAP_SYS_RESOURCE } from "../../creds.ts";
+import { CAP_SYS_NICE, CAP_SYS_RESOURCE } from "../../creds.ts";
 import type { Process } from "../../process.ts";
 import { ptraceMayAccess } from "../../ptrace.ts";
 import type { Task } from "../../task.ts";
@@ -21,6 +21,8 @@ import { limitsText, oomScore, statText, statmText, statusText } from "./status.
 import { Subject } from "./subject.ts";
 import { wchan } from "./wchan.ts";
 
+/** Nanoseconds. */
+const DEFAULT_TIMER_SLACK = 50000;
 /** TASK_COMM_LEN without the final NUL. */
 const COMM_MAX = 15;
 /** What a process without a filter dumps: anonymous memory, ELF headers, private huge pages. */
@@ -74,7 +76,8 @@ function memory(mode: number, read: (mm: Mm, task: Task) => string | number, exi
       },
       read: () => {
         const { task } = subject;
-        if (task === null) return -ESRCH;
+        // What was opened while there was memory reads as empty later; text about VMAs asks for the task first.
+        if (task === null) return exited === "ESRCH" ? "" : -ESRCH;
         const mm = task.mmOrNull;
         return mm === null ? "" : read(mm, task);
       },
@@ -179,8 +182,11 @@ function setting(
 
 function setOomScoreAdj(task: Task, value: number, writer: Task): number {
   if (value < -1000 || value > 1000) return -EINVAL;
-  if (value < task.process.oomScoreAdj && !writer.capable(CAP_SYS_RESOURCE)) return -EACCES;
-  task.process.oomScoreAdj = value;
+  const { process } = task;
+  const capable = writer.capable(CAP_SYS_RESOURCE);
+  if (value < process.oomScoreAdjMin && !capable) return -EACCES;
+  process.oomScoreAdj = value;
+  if (capable) process.oomScoreAdjMin = value;
   return 0;
 }
 
@@ -253,6 +259,24 @@ const mountFile =
       open: () => (subject.task === null || subject.task.fsOrNull === null ? -EINVAL : 0),
       read: () => (subject.task === null ? -EINVAL : text(subject.task)),
     });
+
+/** A task sees and sets its own; those of others need CAP_SYS_NICE. */
+const timerSlack: Maker = (fs, subject) => {
+  const allowed = (by: Task): number => {
+    if (subject.task === null) return -ESRCH;
+    return subject.task === by || by.capable(CAP_SYS_NICE) ? 0 : -EPERM;
+  };
+  return new OwnedText(fs, 0o666, subject, {
+    read: (reader) => allowed(reader) || `${subject.task!.timerSlack}\n`,
+    write: (writer, text) => {
+      const value = parseNumber(text);
+      if (value === undefined) return -EINVAL;
+      const error = allowed(writer);
+      if (error === 0) subject.task!.timerSlack = value || DEFAULT_TIMER_SLACK;
+      return error;
+    },
+  });
+};
 
 /** tgid_base_stuff and tid_base_stuff. */
 const ENTRIES: readonly Entry[] = [
@@ -358,18 +382,7 @@ const ENTRIES: readonly Entry[] = [
     "setgroups",
     single(0o444, () => "allow\n"),
   ),
-  processOnly(
-    "timerslack_ns",
-    setting(
-      0o666,
-      (task) => `${task.timerSlack}\n`,
-      (task, value, writer) => {
-        if (task.process !== writer.process) return -EPERM;
-        task.timerSlack = value === 0 ? 50000 : value;
-        return 0;
-      },
-    ),
-  ),
+  processOnly("timerslack_ns", timerSlack),
 ];
 
 /** /proc/PID, or /proc/PID/task/TID. */
@@ -388,6 +401,9 @@ export class SubjectDir extends PseudoDir {
   protected override owner(): Owner {
     const { task } = this.subject;
     return task === null ? { uid: 0, gid: 0 } : { uid: task.creds.euid, gid: task.creds.egid };
+  }
+  override permission(task: Task, mask: number): number | undefined {
+    return this.subject.task === null ? -ESRCH : super.permission(task, mask);
   }
   #inode(entry: Entry): Inode {
     let inode = this.#inodes.get(entry.name);
@@ -435,7 +451,8 @@ class TaskListDir extends PseudoDir {
     const task = this.#tasks().find((t) => String(t.tid) === name);
     return task ? this.#dir(task) : -ENOENT;
   }
-  override entries(): DirEntry[] {
+  override entries(): DirEntry[] | number {
+    if (this.#subject.task === null) return -ENOENT;
     return this.#tasks().map((task) => entryOf(String(task.tid), this.#dir(task)));
   }
 }
