@@ -2,17 +2,19 @@
 // here are fs/read_write.c's; what a file does is its own business (kernel/fs/file.ts). Hot: read and write of small sizes allocate little.
 import { EAGAIN, EBADF, EFAULT, EFBIG, EINVAL, EISDIR, ENODEV, ENOTTY, EOPNOTSUPP, ESPIPE } from "../../base/errno.ts";
 import { MAX_RW_COUNT, TASK_SIZE } from "../../base/limits.ts";
-import { pageDown } from "../../base/numbers.ts";
+import { PAGE_SIZE, pageDown } from "../../base/numbers.ts";
+import { KernelBug } from "../../base/bug.ts";
 import { FIGETBSZ, FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, O_NONBLOCK } from "../fs/abi.ts";
 import { FASYNC, O_APPEND, S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, isDir, isRegular } from "../fs/abi.ts";
 import type { OpenFile, ReadResult } from "../fs/file.ts";
 import { PipeFile } from "../fs/pipe.ts";
 import { fileSizeLimit } from "../fs/raise.ts";
+import { RegularFile } from "../fs/regular.ts";
 import type { Task } from "../task.ts";
 import type { Wait } from "../wait.ts";
 import { copyFromUser, putUser32, readUser, writeUser } from "../../mm/usercopy.ts";
 import { spliceCalls } from "./splice.ts";
-import type { Args, SyscallEntry, SyscallResult } from "./table.ts";
+import type { Args, Handler, SyscallEntry, SyscallResult } from "./table.ts";
 import { type UserSpan, readVector, scatter, gather } from "./user-vector.ts";
 
 /** Bytes that cross at a time: larger transfers to files go in pieces of this size. */
@@ -52,6 +54,12 @@ function readInto(task: Task, file: OpenFile, address: number, length: number, p
   if (!file.readable) return -EBADF;
   if (address + length > TASK_SIZE) return -EFAULT;
   if (length > CHUNK) return readLong(task, file, address, Math.min(length, MAX_RW_COUNT), pos);
+  if (isMappingOf(task, file, address, length))
+    return byPages(file, length, pos, (from, count) => {
+      const at = pos === undefined ? undefined : pos + from;
+      const piece = file.read(task, count, at);
+      return isResult(piece) ? deliver(task, file, address + from, piece, at) : -EINVAL;
+    });
   const got = file.read(task, length, pos);
   return isResult(got) ? deliver(task, file, address, got, pos) : deliverLater(task, file, address, got, pos);
 }
@@ -136,13 +144,47 @@ function writeFrom(task: Task, file: OpenFile, address: number, length: number, 
       fetchBytes(task, address + from, count, file),
     );
   }
+  if (isMappingOf(task, file, address, length))
+    return byPages(file, length, pos, (from, count) => {
+      const piece = fetchBytes(task, address + from, count, file);
+      return typeof piece === "number" ? piece : file.write(task, piece, pos === undefined ? undefined : pos + from);
+    });
   const data = fetchBytes(task, address, length, file);
-  if (typeof data === "number") return data;
-  const n = file.write(task, data, pos);
-  if (data.length === length || !file.seekable || n !== data.length) return n;
-  // The source faulted. A file written from a mapping of itself has grown by what was written: Linux, which copies page by page, goes on.
-  const more = writeFrom(task, file, address + n, length - n, pos === undefined ? undefined : pos + n);
-  return typeof more === "number" && more > 0 ? n + more : n;
+  return typeof data === "number" ? data : file.write(task, data, pos);
+}
+
+/** Whether user memory at `address` is, in part, a mapping of the file itself. */
+function isMappingOf(task: Task, file: OpenFile, address: number, length: number): boolean {
+  if (!(file instanceof RegularFile)) return false;
+  const { vmas } = task.mm;
+  const { object } = file.inode;
+  for (let i = vmas.indexAt(address); ; i++) {
+    const vma = vmas.at(i);
+    if (vma === null || vma.start >= address + length) return false;
+    if (vma.object === object) return true;
+  }
+}
+
+/**
+ * A transfer between a file and a mapping of it, page by page of the file, as Linux makes every transfer: here it shows, because later pages see what
+ * became of earlier ones. `move` transfers `count` bytes, `from` bytes into the call.
+ */
+function byPages(
+  file: OpenFile,
+  length: number,
+  pos: Position,
+  move: (from: number, count: number) => SyscallResult,
+): number {
+  let at = pos ?? (file.append ? (file.inode?.size ?? 0) : file.pos);
+  for (let done = 0; ;) {
+    const count = Math.min(PAGE_SIZE - (at % PAGE_SIZE), length - done);
+    const n = count === 0 ? 0 : move(done, count);
+    if (typeof n !== "number") throw new KernelBug("a regular file waits");
+    if (n < 0) return done > 0 ? done : n;
+    done += n;
+    at += n;
+    if (n < count || done === length) return done;
+  }
 }
 
 /** A write of several pieces: goes on until one is short. `fetch` copies bytes in, or says -EFAULT. */
@@ -373,19 +415,51 @@ function ioctl(task: Task, args: Args): SyscallResult {
 }
 const isDevice = (mode: number): boolean => !isRegular(mode) && !isDir(mode);
 
+/** Counts what a call reads or writes for /proc/PID/io. */
+function counting(way: "read" | "write", handler: Handler): Handler {
+  const count = (task: Task, result: number): number => {
+    const { usage } = task;
+    if (way === "read") {
+      usage.readCalls++;
+      if (result > 0) usage.readChars += result;
+    } else {
+      usage.writeCalls++;
+      if (result > 0) usage.writeChars += result;
+    }
+    return result;
+  };
+  function* later(task: Task, call: Generator<Wait, number>): Generator<Wait, number> {
+    return count(task, yield* call);
+  }
+  return (task, args) => {
+    const result = handler(task, args);
+    return typeof result === "number" ? count(task, result) : later(task, result);
+  };
+}
+
 export const fileCalls: readonly SyscallEntry[] = [
   { nr: 29, name: "ioctl", handler: ioctl, args: "fd hex ptr" },
   { nr: 46, name: "ftruncate", handler: ftruncate, args: "fd off" },
   { nr: 47, name: "fallocate", handler: fallocate, args: "fd hex off off" },
   { nr: 62, name: "lseek", handler: lseek, args: "fd off whence" },
-  { nr: 63, name: "read", handler: read, args: "fd rbuf size" },
-  { nr: 64, name: "write", handler: write, args: "fd buf size" },
-  { nr: 65, name: "readv", handler: (t, a) => vectorRead(t, a, undefined, 0), args: "fd ptr size" },
-  { nr: 66, name: "writev", handler: (t, a) => vectorWrite(t, a, undefined, 0), args: "fd ptr size" },
-  { nr: 67, name: "pread64", handler: pread64, args: "fd rbuf size off" },
-  { nr: 68, name: "pwrite64", handler: pwrite64, args: "fd buf size off" },
-  { nr: 69, name: "preadv", handler: (t, a) => vectorRead(t, a, a.s(3), 0), args: "fd ptr size off" },
-  { nr: 70, name: "pwritev", handler: (t, a) => vectorWrite(t, a, a.s(3), 0), args: "fd ptr size off" },
+  { nr: 63, name: "read", handler: counting("read", read), args: "fd rbuf size" },
+  { nr: 64, name: "write", handler: counting("write", write), args: "fd buf size" },
+  { nr: 65, name: "readv", handler: counting("read", (t, a) => vectorRead(t, a, undefined, 0)), args: "fd ptr size" },
+  {
+    nr: 66,
+    name: "writev",
+    handler: counting("write", (t, a) => vectorWrite(t, a, undefined, 0)),
+    args: "fd ptr size",
+  },
+  { nr: 67, name: "pread64", handler: counting("read", pread64), args: "fd rbuf size off" },
+  { nr: 68, name: "pwrite64", handler: counting("write", pwrite64), args: "fd buf size off" },
+  { nr: 69, name: "preadv", handler: counting("read", (t, a) => vectorRead(t, a, a.s(3), 0)), args: "fd ptr size off" },
+  {
+    nr: 70,
+    name: "pwritev",
+    handler: counting("write", (t, a) => vectorWrite(t, a, a.s(3), 0)),
+    args: "fd ptr size off",
+  },
   { nr: 81, name: "sync", handler: sync, args: "" },
   { nr: 82, name: "fsync", handler: fsync, args: "fd" },
   { nr: 83, name: "fdatasync", handler: fsync, args: "fd" },
@@ -396,13 +470,13 @@ export const fileCalls: readonly SyscallEntry[] = [
   {
     nr: 286,
     name: "preadv2",
-    handler: (t, a) => vectorRead(t, a, ownPosition(a), a.i32(5)),
+    handler: counting("read", (t, a) => vectorRead(t, a, ownPosition(a), a.i32(5))),
     args: "fd ptr size off off hex",
   },
   {
     nr: 287,
     name: "pwritev2",
-    handler: (t, a) => vectorWrite(t, a, ownPosition(a), a.i32(5)),
+    handler: counting("write", (t, a) => vectorWrite(t, a, ownPosition(a), a.i32(5))),
     args: "fd ptr size off off hex",
   },
   ...spliceCalls,
