@@ -289,7 +289,12 @@ export class ShmemObject extends MemoryObject {
   override allocate(start: number, end: number): number {
     const made: number[] = [];
     for (let index = Math.floor(start / PAGE_SIZE); index * PAGE_SIZE < end; index++) {
-      if (this.pages.get(index) !== 0) continue;
+      const cached = this.pages.get(index);
+      if (cached !== 0) {
+        // Made by an earlier fallocate: initialised now (shmem_get_folio, SGP_FALLOC).
+        this.memory.frames.flags[cached] &= ~FRAME_FALLOCATED;
+        continue;
+      }
       const pfn = this.bringIn(index);
       if (pfn < 0) {
         // All or nothing, as shmem_fallocate undoes.
