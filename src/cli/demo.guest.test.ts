@@ -46,4 +46,11 @@ describe("the demo", () => {
     // Both did the same work.
     expect(shared.stats.instructions).toBe(separate.stats.instructions);
   });
+
+  test("a thousand workers in 512 MiB of guest RAM", async () => {
+    const { status, stdout, stats } = await new Machine({ harts: 4 }).run(DEMO, ["1000", "256"]);
+    expect(stdout).toBe(words(1000, 256));
+    expect(status).toBe(0);
+    expect(stats.regionTableBytesPeak).toBeLessThanOrEqual((128 + 5) * 4096);
+  });
 });
