@@ -9,6 +9,7 @@ import type { Mirror, Mm } from "../mm/mm.ts";
 import { PTE_PRESENT, ensureTable, findTable, newTable, nextTableAddress } from "../mm/page-table.ts";
 import { zapTables } from "../mm/rmap.ts";
 import type { Gather } from "../mm/shootdown.ts";
+import { isSwapPte, swapSlot } from "../mm/swap.ts";
 import { findTableAt } from "./link.ts";
 import { linkEnd, linkLevel } from "./slot.ts";
 import { copyPresent } from "./view.ts";
@@ -164,6 +165,12 @@ function shareCopies(parent: Mm, child: Mm, base: number, target: Pfn, gather: G
   for (let i = 0; i < ENTRIES; i++) {
     const pte = ram.readPte(table, i);
     const pfn = ptePfn(pte);
+    if (isSwapPte(pte)) {
+      ram.writePte(target, i, pte);
+      parent.memory.swap!.get(swapSlot(pte));
+      child.swapPages++;
+      continue;
+    }
     if ((pte & PTE_PRESENT) === 0 || frames.kind[pfn] !== KIND_ANON) continue;
     if ((pte & PTE_W) !== 0) {
       ram.writePte(table, i, pte & ~PTE_W);

@@ -72,6 +72,8 @@ export class Region {
   /** Open file descriptions. */
   handles = 0;
   readonly windows = new Set<MshareWindow>();
+  /** How many of them each address space has. */
+  readonly #windowsIn = new Map<Mm, number>();
   /** Entries of processes' tables that point at region tables now. */
   links = 0;
   #host: Mm | null;
@@ -231,7 +233,8 @@ export class Region {
     const length = this.#checkRange(offset, size);
     if (length < 0) return length;
     const result = this.manager.tables.madvise(this, offset, length, advice);
-    if (advice === mman.MADV_REMOVE && result === 0) this.#dropCopies(offset, length);
+    // With a hole in the range the rest has been removed all the same.
+    if (advice === mman.MADV_REMOVE && (result === 0 || result === -ENOMEM)) this.#dropCopies(offset, length);
     return result;
   }
 
@@ -346,11 +349,23 @@ export class Region {
     if (this.handles === 0 && this.windows.size === 0 && !this.named) this.manager.forget(this);
   }
 
+  /** A window has come. */
+  addWindow(window: MshareWindow): void {
+    this.windows.add(window);
+    this.#windowsIn.set(window.mm, (this.#windowsIn.get(window.mm) ?? 0) + 1);
+  }
+
+  /** A window is going. */
+  removeWindow(window: MshareWindow): void {
+    if (!this.windows.delete(window)) return;
+    const left = this.#windowsIn.get(window.mm)! - 1;
+    if (left > 0) this.#windowsIn.set(window.mm, left);
+    else this.#windowsIn.delete(window.mm);
+  }
+
   /** Whether `mm` has a window on it. */
   hasWindowIn(mm: Mm | null): boolean {
-    if (mm === null) return false;
-    for (const window of this.windows) if (window.mm === mm) return true;
-    return false;
+    return mm !== null && this.#windowsIn.has(mm);
   }
 
   /** mshare_stat. */

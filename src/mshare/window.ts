@@ -106,7 +106,7 @@ export class MshareWindow implements Window, LinkedWindow {
   join(vma: Vma): void {
     this.#vma = vma;
     vma.window = this;
-    this.region.windows.add(this);
+    this.region.addWindow(this);
     if (this.dead) return;
     this.host.sharers.add(this.mm);
     this.region.manager.tables.connect(this);
@@ -224,7 +224,7 @@ export class MshareWindow implements Window, LinkedWindow {
 
   unlink(mm: Mm, _vma: Vma, gather: Gather): void {
     const { region, host } = this;
-    region.windows.delete(this);
+    region.removeWindow(this);
     if (!this.dead) {
       region.manager.tables.disconnect(this, gather);
       if (!region.hasWindowIn(mm)) host.sharers.delete(mm);
