@@ -185,7 +185,7 @@ static unused void until_asleep(pid_t pid)
 {
 	char path[64], text[512], state = 0;
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	while (state != 'S') {
+	while (state != 'S' && state != 'Z') {
 		int fd = open(path, O_RDONLY);
 		ssize_t got = read(fd, text, sizeof(text) - 1);
 		close(fd);

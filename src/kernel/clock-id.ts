@@ -33,6 +33,8 @@ export interface ClockSource {
   /** clock_getres, ns. */
   readonly resolution: number;
   read(): HostTime;
+  /** clock_gettime and clock_getres work: the alarm clocks need a real-time clock device (else -EINVAL). */
+  readonly readable: boolean;
   /** clock_nanosleep works (else -EOPNOTSUPP). */
   readonly sleeps: boolean;
   /** timer_create works (else -EOPNOTSUPP). */
@@ -62,9 +64,9 @@ export function clockSource(task: Task, id: number): ClockSource | number {
     case CLOCK_REALTIME_COARSE:
       return new CoarseClock(task.kernel, id, "wall");
     case CLOCK_REALTIME_ALARM:
-      return new WallClock(task.kernel, id, "read only");
+      return new WallClock(task.kernel, id, "none");
     case CLOCK_BOOTTIME_ALARM:
-      return new SteadyClock(task.kernel, id, "read only");
+      return new SteadyClock(task.kernel, id, "none");
     case CLOCK_PROCESS_CPUTIME_ID:
       return new UsageClock(id, { of: task.process, kind: "all" });
     case CLOCK_THREAD_CPUTIME_ID:
@@ -92,13 +94,15 @@ function dynamicClock(task: Task, id: number): ClockSource | number {
 class SteadyClock implements ClockSource {
   readonly id: number;
   readonly resolution: number = 1;
+  readonly readable: boolean;
   readonly sleeps: boolean;
   readonly timers: boolean;
   protected readonly kernel: Kernel;
 
-  constructor(kernel: Kernel, id: number, use: "all" | "read only" = "all") {
+  constructor(kernel: Kernel, id: number, use: "all" | "read only" | "none" = "all") {
     this.kernel = kernel;
     this.id = id;
+    this.readable = use !== "none";
     this.sleeps = this.timers = use === "all";
   }
   read(): HostTime {
@@ -145,6 +149,7 @@ class CoarseClock extends SteadyClock {
 class UsageClock implements ClockSource {
   readonly id: number;
   readonly resolution = 1;
+  readonly readable = true;
   readonly sleeps: boolean;
   readonly timers = true;
   readonly #clock: CpuClock;
@@ -152,7 +157,9 @@ class UsageClock implements ClockSource {
   constructor(id: number, clock: CpuClock) {
     this.id = id;
     this.#clock = clock;
-    this.sleeps = id !== CLOCK_THREAD_CPUTIME_ID;
+    // Nobody can wait for its own CPU time.
+    this.sleeps =
+      id !== CLOCK_THREAD_CPUTIME_ID && !("tid" in clock.of && clock.of === clock.of.kernel.scheduler.current);
   }
   read(): HostTime {
     return nsToTime(this.now());

@@ -1,5 +1,5 @@
 // What the three kinds of System V IPC share: identifiers, keys, owners and permissions (ipc/util.c). Used by shm.ts, sem.ts and msg.ts.
-import { EACCES, EEXIST, EIDRM, EINVAL, ENOENT, ENOSPC, EPERM } from "../base/errno.ts";
+import { EACCES, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM } from "../base/errno.ts";
 import { CAP_IPC_OWNER, CAP_SYS_ADMIN } from "./creds.ts";
 import type { Task } from "./task.ts";
 
@@ -108,11 +108,11 @@ export class IpcTable<T extends IpcObject> {
   at(index: number): T | number {
     return this.#slots[index] ?? -EINVAL;
   }
-  /** By id: -EINVAL if there is none, -EIDRM if the place belongs to a later one. */
+  /** By id; -EINVAL, also if the place belongs to a later one by now. */
   find(id: number): T | number {
     const object = id < 0 ? undefined : this.#slots[id & ((1 << IPCMNI_SHIFT) - 1)];
     if (object === undefined) return -EINVAL;
-    return object.id === id ? object : -EIDRM;
+    return object.id === id ? object : -EINVAL;
   }
 
   /** shmget, semget, msgget: the id. `check` looks at one that exists, `make` makes a new one (-errno if it cannot). */

@@ -156,6 +156,10 @@ export class EpollFile extends AnonFile {
     return out;
   }
 
+  /** noop_llseek */
+  override seek(): number {
+    return 0;
+  }
   override poll(): number {
     for (const item of this.#ready) {
       if (item.poll() !== 0) return POLLIN | POLLRDNORM;

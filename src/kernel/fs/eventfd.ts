@@ -59,6 +59,10 @@ export class EventFile extends AnonFile {
     return 8;
   }
 
+  /** noop_llseek */
+  override seek(): number {
+    return 0;
+  }
   override poll(): number {
     return (this.#count > 0n ? POLLIN : 0) | (this.#count < MAX ? POLLOUT : 0) | (this.#count > MAX ? POLLERR : 0);
   }

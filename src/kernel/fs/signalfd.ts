@@ -57,6 +57,10 @@ export class SignalFile extends AnonFile {
     return out;
   }
 
+  /** noop_llseek */
+  override seek(): number {
+    return 0;
+  }
   override poll(): number {
     const task = this.#kernel.scheduler.current;
     if (task === null) return 0;

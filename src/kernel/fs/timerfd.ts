@@ -117,6 +117,10 @@ export class TimerFile extends AnonFile {
     return out;
   }
 
+  /** noop_llseek */
+  override seek(): number {
+    return 0;
+  }
   override poll(): number {
     return this.#ticks > 0 || this.#canceled ? POLLIN : 0;
   }

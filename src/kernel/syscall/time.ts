@@ -45,12 +45,14 @@ function clockGettime(task: Task, args: Args): number {
   if (id === CLOCK_REALTIME) return writeTimespec(task.mm, args.ptr(1), clock.realtime());
   if (id === CLOCK_MONOTONIC) return writeTimespec(task.mm, args.ptr(1), nsToTime(clock.monotonic()));
   const source = clockSource(task, id);
-  return typeof source === "number" ? source : writeTimespec(task.mm, args.ptr(1), source.read());
+  if (typeof source === "number") return source;
+  return source.readable ? writeTimespec(task.mm, args.ptr(1), source.read()) : -EINVAL;
 }
 
 function clockGetres(task: Task, args: Args): number {
   const source = clockSource(task, args.i32(0));
   if (typeof source === "number") return source;
+  if (!source.readable) return -EINVAL;
   return args.ptr(1) === 0 ? 0 : writeTimespec(task.mm, args.ptr(1), { sec: 0, nsec: source.resolution });
 }
 
@@ -58,7 +60,7 @@ function clockSettime(task: Task, args: Args): number {
   const id = args.i32(0);
   const source = clockSource(task, id);
   if (typeof source === "number") return source;
-  const isCpuClock = id < 0 || id === 2 || id === 3;
+  const isCpuClock = id < 0;
   if (id !== CLOCK_REALTIME && !isCpuClock) return -EINVAL;
   const time = readTimespec(task.mm, args.ptr(1));
   if (typeof time === "number") return time;
@@ -177,7 +179,7 @@ function nanosleep(task: Task, args: Args): SyscallResult {
 function clockNanosleep(task: Task, args: Args): SyscallResult {
   const clock = clockSource(task, args.i32(0));
   if (typeof clock === "number") return clock;
-  if (!clock.sleeps) return clock.timers ? -EINVAL : -EOPNOTSUPP;
+  if (!clock.sleeps) return clock.id < 0 ? -EINVAL : -EOPNOTSUPP;
   const time = readValidTimespec(task.mm, args.ptr(2));
   if (typeof time === "number") return time;
   const absolute = (args.i32(1) & TIMER_ABSTIME) !== 0;
