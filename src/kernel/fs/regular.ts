@@ -18,6 +18,7 @@ import {
   O_NOATIME,
   SEEK_DATA,
   SEEK_HOLE,
+  type Timespec,
   devMajor,
   devMinor,
 } from "./abi.ts";
@@ -173,13 +174,12 @@ export class RegularFile extends OpenFile {
   #accessed(): void {
     if (this.flags & O_NOATIME) return;
     const inode = this.inode;
-    const { atime, mtime, ctime } = inode;
-    const older = (t: { sec: number; nsec: number }): boolean =>
-      atime.sec < t.sec || (atime.sec === t.sec && atime.nsec <= t.nsec);
-    if (!older(mtime) && !older(ctime)) return;
+    if (!notLater(inode.atime, inode.mtime) && !notLater(inode.atime, inode.ctime)) return;
     inode.atime = inode.fs.now();
   }
 }
+
+const notLater = (a: Timespec, b: Timespec): boolean => a.sec < b.sec || (a.sec === b.sec && a.nsec <= b.nsec);
 
 /** A regular file as VMAs hold it. One per open file: its identity is what lets VMAs merge. */
 class FileMapping implements VmFile {
