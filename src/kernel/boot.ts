@@ -17,6 +17,7 @@ import { FsContext } from "./fs-context.ts";
 import { FutexTable } from "./futex.ts";
 import { Kernel, type KernelOptions } from "./kernel.ts";
 import { installMshare } from "./mshare-boot.ts";
+import { installOomKiller } from "./oom.ts";
 import type { HostPorts } from "./ports.ts";
 import { Process, ProcessGroup, Session } from "./process.ts";
 import { HostRandom, SeededRandom } from "./random.ts";
@@ -98,6 +99,7 @@ export function boot(options: BootOptions): Kernel {
   // 5. pid 1, and what ends along with processes.
   kernel.init = makeInit(kernel);
   installMshare(kernel);
+  installOomKiller(kernel);
   if (kernel.verifier !== null) kernel.processExitHooks.push(() => kernel.verifier!.check());
   return kernel;
 }

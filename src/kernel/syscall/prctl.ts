@@ -215,6 +215,8 @@ const OPTIONS: ReadonlyMap<number, Option> = new Map<number, Option>([
   [30, (task) => task.timerSlack],
   [31, () => 0],
   [32, () => 0],
+  [33, setMceKill],
+  [34, (task, args) => (unused(args, 1) ? mceKill(task) : -EINVAL)],
   [35, setMm],
   [36, (task, args) => ((task.process.childSubreaper = args.u(1) !== 0), 0)],
   [37, (task, args) => putUser32(task.mm, args.ptr(1), task.process.childSubreaper ? 1 : 0)],
@@ -228,6 +230,24 @@ const OPTIONS: ReadonlyMap<number, Option> = new Map<number, Option>([
   [53, (_task, args) => (unused(args, 3) ? -ENODEV : -EINVAL)],
   [0x53564d41, setVma],
 ]);
+
+const PR_MCE_KILL_CLEAR = 0;
+const PR_MCE_KILL_SET = 1;
+const PR_MCE_KILL_DEFAULT = 2;
+const MCE_KILL = "mce-kill";
+
+/** When memory that has failed kills a task. No memory fails here; the setting is kept for those who ask. */
+function setMceKill(task: Task, args: Args): number {
+  const [operation, policy] = [args.u(1), args.u(2)];
+  if (!unused(args, 3)) return -EINVAL;
+  if (operation === PR_MCE_KILL_CLEAR && policy !== 0) return -EINVAL;
+  if (operation > PR_MCE_KILL_SET || policy > PR_MCE_KILL_DEFAULT) return -EINVAL;
+  task.process.attachments.set(MCE_KILL, operation === PR_MCE_KILL_CLEAR ? PR_MCE_KILL_DEFAULT : policy);
+  return 0;
+}
+
+const mceKill = (task: Task): number =>
+  (task.process.attachments.get(MCE_KILL) as number | undefined) ?? PR_MCE_KILL_DEFAULT;
 
 const THP_DISABLED = "thp-disabled";
 

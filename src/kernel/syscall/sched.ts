@@ -9,6 +9,8 @@ import type { Task } from "../task.ts";
 import type { Args, SyscallEntry } from "./table.ts";
 
 const SCHED_DEADLINE = 6;
+/** Known by name only, as on a Linux without a BPF scheduler. */
+const SCHED_EXT = 7;
 const SCHED_RESET_ON_FORK = 0x40000000;
 const SCHED_FLAG_RESET_ON_FORK = 1;
 const SCHED_FLAG_KEEP_POLICY = 8;
@@ -191,7 +193,7 @@ function sysYield(task: Task): number {
 
 function priorityBound(policy: number, ofRealtime: number): number {
   if (isRealtime(policy)) return ofRealtime;
-  return isFair(policy) || policy === SCHED_DEADLINE ? 0 : -EINVAL;
+  return isFair(policy) || policy === SCHED_DEADLINE || policy === SCHED_EXT ? 0 : -EINVAL;
 }
 
 function sysRrGetInterval(task: Task, args: Args): number {
