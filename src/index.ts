@@ -11,6 +11,7 @@ import { GUEST_PATH, MachineError, cannotRun, readHostProgram } from "./host/pro
 import { SimulatedHost } from "./host/simulated.ts";
 import { Capture } from "./host/streams.ts";
 import { boot, startProgram } from "./kernel/boot.ts";
+import { describeTask } from "./kernel/dump.ts";
 import { AT_FDCWD, isRegular, utf8ToByteString } from "./kernel/fs/abi.ts";
 import type { Path } from "./kernel/fs/inode.ts";
 import { putFile } from "./kernel/fs/setup.ts";
@@ -67,6 +68,8 @@ export interface MachineOptions {
   onStderr?: "inherit" | ((bytes: Uint8Array) => void);
   /** Each system call, as strace(1) writes it. */
   strace?: ((line: string) => void) | undefined;
+  /** A signal ends a program that would dump core: who, registers, code, address space, page tables, a line each. */
+  onFatalSignal?: ((lines: readonly string[]) => void) | undefined;
   /** The kernel's own messages. Default: standard error. */
   log?: (line: string) => void;
 }
@@ -129,6 +132,13 @@ export class Machine {
       },
       files: { mounts, files: Object.entries(options.files ?? {}).map(([path, data]) => fileOf(path, data)) },
     });
+    const { onFatalSignal } = options;
+    if (onFatalSignal !== undefined) {
+      this.kernel.onFatalSignal = (task, info) => {
+        const headline = `${signalName(info.signo)} (code ${info.code}) ends ${task.comm}`;
+        onFatalSignal([headline, ...describeTask(task, info.addr === undefined ? undefined : Number(info.addr))]);
+      };
+    }
     this.#host.onSignal = (signo) => this.signal(signo);
   }
 

@@ -7,14 +7,16 @@ import { packageFile } from "./package.ts";
 import { type MachineFlags, compare, machineOptions, pickMachine } from "./run.ts";
 
 interface DemoFlags extends MachineFlags {
-  json: boolean;
+  json?: boolean;
 }
 
 const HELP = `
-An owner creates a region and maps a pool into it; workers attach, each where it likes, and work in a quarter of the pool each. The owner
-protects a part, unmaps a part, hands out a read-only descriptor and exits. At the end: what the page tables took, shared and private.
+An owner creates a region and maps a pool into it; workers attach, each where it
+likes, and work in a quarter of the pool. The owner protects a part, unmaps a
+part, hands out a read-only descriptor and exits. At the end: what the page
+tables took, shared and private.
 
-The program is guest/src/demo.c; mshare.h in guest/include is all that it needs.`;
+The program is guest/src/demo.c; guest/include/mshare.h is all that it needs.`;
 
 export function addDemo(program: Command): void {
   const command = program
@@ -24,7 +26,8 @@ export function addDemo(program: Command): void {
     .argument("[workers]", "worker processes, 1 to 1000", "64")
     .argument("[mib]", "size of the pool in MiB, 16 or more", "256");
   machineOptions(command, { harts: "4", memory: "512M" })
-    .option("--json", "print the comparison as one line of JSON instead of a table", false)
+    .optionsGroup("What you see:")
+    .option("--json", "print the comparison as one line of JSON instead of a table")
     .addHelpText("after", HELP)
     .action(async (workers: string, mib: string, flags: DemoFlags) => {
       process.exitCode = await demo([workers, mib], flags);

@@ -32,7 +32,9 @@ export function commandLine(): Command {
   program.addCommand(auditCommand());
   program.version(version(), "-V, --version", "print the version");
   program.helpCommand("help [command]", "print a command's help");
-  for (const command of program.commands) command.exitOverride().copyInheritedSettings(program);
+  program.helpOption("-h, --help", "print this help");
+  for (const command of program.commands)
+    command.copyInheritedSettings(program).helpOption("-h, --help", "print this help");
   return program;
 }
 

@@ -43,7 +43,7 @@ export function parseSeed(text: string): number {
 }
 
 /** HOST:GUEST, HOST:GUEST:ro or HOST:GUEST:rw, added to those before. */
-export function parseMount(text: string, before: readonly MountOption[]): MountOption[] {
+export function parseMount(text: string, before: readonly MountOption[] = []): MountOption[] {
   const match = /^(.+?):(\/[^:]*)(?::(ro|rw))?$/.exec(text);
   if (match === null)
     throw new InvalidArgumentError("A mount is HOST:GUEST, read-only, or HOST:GUEST:rw; GUEST begins with a slash.");
@@ -55,7 +55,7 @@ export function parseMount(text: string, before: readonly MountOption[]): MountO
 }
 
 /** NAME=VALUE, or NAME for what it is outside; added to those before. */
-export function parseEnv(text: string, before: Readonly<Record<string, string>>): Record<string, string> {
+export function parseEnv(text: string, before: Readonly<Record<string, string>> = {}): Record<string, string> {
   const at = text.indexOf("=");
   if (at === 0 || text === "") throw new InvalidArgumentError("An environment variable is NAME=VALUE.");
   if (at > 0) return { ...before, [text.slice(0, at)]: text.slice(at + 1) };

@@ -22,49 +22,54 @@ export interface MachineFlags {
   memory: number;
   seed?: number;
   tlbFlush: TlbFlush;
-  verify: boolean;
+  verify?: boolean;
 }
 
 interface RunFlags extends MachineFlags {
-  strace: boolean;
-  stats: boolean;
-  json: boolean;
-  compare: boolean;
   share: boolean;
-  mount: MountOption[];
-  env: Record<string, string>;
+  mount?: MountOption[];
+  env?: Record<string, string>;
+  strace?: boolean;
+  verbose?: boolean;
+  stats?: boolean;
+  json?: boolean;
+  compare?: boolean;
   report?: string;
   audit?: string;
 }
 
-/** Adds --engine, --harts, --memory, --seed, --tlb-flush and --verify. */
+/** Adds --engine, --harts, --memory, --seed, --tlb-flush and --verify, under a heading of their own. */
 export function machineOptions(command: Command, defaults: { harts: string; memory: string }): Command {
   return command
+    .optionsGroup("The machine:")
     .addOption(
       new Option("--engine <engine>", "how guest code runs").choices(["interpreter", "jit"]).default("interpreter"),
     )
-    .option("--harts <n>", "hardware threads of the machine, 1 to 64", parseHarts, parseHarts(defaults.harts))
+    .option("--harts <n>", "hardware threads, 1 to 64", parseHarts, parseHarts(defaults.harts))
     .addOption(
-      new Option("--memory <size>", "guest RAM, as 64M or 2G: 8M to 3.5G")
+      new Option("--memory <size>", "guest RAM, 8M to 3.5G")
         .argParser(parseMemory)
         .default(parseMemory(defaults.memory), defaults.memory),
     )
-    .option("--seed <n>", "take clock and randomness from this number: the same seed, the same run", parseSeed)
+    .option("--seed <n>", "make clock and chance from a number: the same seed, the same run", parseSeed)
     .addOption(
       new Option(
-        "--tlb-flush <strategy>",
-        "how translations are taken away: from the harts that can hold them, from each sharer, or all",
+        "--tlb-flush <how>",
+        "take translations from the harts that can hold them, by a list of sharers, or all",
       )
         .choices(["mask", "list", "all"])
         .default("mask"),
     )
-    .option("--verify", "recount all memory management on the way, and stop at the first difference (slow)", false);
+    .option("--verify", "recount all memory management on the way and stop at the first difference (slow)");
 }
 
 const HELP = `
-PROGRAM is a riscv64 Linux program: a path or name in the guest's tree, if a mount has it there, else a file here, which is copied to the
-guest's /bin. Its standard streams are yours, and so is its exit status: 128 and the number of a signal that ended it, 127 if there is no such
-program, 126 if it cannot be run. What it leaves running is ended with it. Reports go to standard error, after what it printed.
+PROGRAM is a riscv64 Linux program: a path or name in the guest's tree if a
+mount has it there, else a file here, which is copied to the guest's /bin. Its
+standard streams are yours, and so is its exit status: 128 and the number of a
+signal that ended it, 127 if there is no such program, 126 if it cannot be run.
+What it leaves running is ended with it. Reports go to standard error, after
+what it printed.
 
 Examples:
   $ mshare run ./hello world
@@ -80,20 +85,18 @@ export function addRun(program: Command): void {
     .argument("[args...]", "its arguments")
     .passThroughOptions();
   machineOptions(command, { harts: "1", memory: "512M" })
-    .option(
-      "--mount <host:guest[:rw]>",
-      "show a directory to the guest, read-only unless :rw; more than one may be given",
-      parseMount,
-      [],
-    )
-    .option("--env <name=value>", "set an environment variable of the guest; a NAME alone takes yours", parseEnv, {})
     .option("--no-share", "same calls, private page tables behind them: what sharing is compared with")
-    .option("--strace", "print each system call", false)
-    .option("--stats", "print the machine's counters at the end", false)
-    .option("--compare", "run it twice, with shared and with private tables, and print both and their ratio", false)
-    .option("--json", "print counters as one line of JSON instead of a table", false)
-    .option("--audit <file>", "write a snapshot for `mshare audit`, taken when page tables took most")
+    .optionsGroup("What the program sees:")
+    .option("--mount <host:guest>", "a directory, read-only, or with :rw behind it; may be given again", parseMount)
+    .option("--env <name=value>", "an environment variable; a NAME alone takes yours; may be given again", parseEnv)
+    .optionsGroup("What you see:")
+    .option("--strace", "print each system call")
+    .option("--verbose", "describe a program that a fatal signal ends: registers, code, page tables")
+    .option("--stats", "print the machine's counters at the end")
+    .option("--compare", "run twice, with shared and with private tables, and print both and their ratio")
+    .option("--json", "print counters as one line of JSON instead of a table")
     .option("--report <file>", "write counters to a file instead of standard error")
+    .option("--audit <file>", "write a snapshot for `mshare audit`, taken when page tables took most")
     .addHelpText("after", HELP)
     .action(async (path: string, args: string[], flags: RunFlags) => {
       process.exitCode = await run(path, args, flags);
@@ -106,12 +109,13 @@ async function run(path: string, args: string[], flags: RunFlags): Promise<numbe
     throw new MachineError("--compare runs with shared tables and with private ones: it cannot be with --no-share", 2);
   const options: MachineOptions = {
     ...pickMachine(flags),
-    mounts: flags.mount,
+    mounts: flags.mount ?? [],
     env: { ...(process.env.TERM === undefined ? {} : { TERM: process.env.TERM }), ...flags.env },
     stdin: "inherit",
     onStdout: "inherit",
     onStderr: "inherit",
-    ...(flags.strace ? { strace: (line: string) => process.stderr.write(line + "\n") } : {}),
+    strace: flags.strace ? say : undefined,
+    onFatalSignal: flags.verbose ? (lines) => say(lines.join("\n")) : undefined,
   };
   if (flags.compare && flags.audit !== undefined)
     throw new MachineError("--audit is of one run: it cannot be with --compare", 2);
@@ -143,7 +147,7 @@ export const pickMachine = ({ engine, harts, memory, seed, tlbFlush, verify }: M
   memory,
   seed,
   tlbFlush,
-  verify,
+  verify: verify ?? false,
 });
 
 /** Runs a program with shared tables as `options` say, and again, unheard, with private ones and the same input. */
@@ -161,11 +165,15 @@ export async function compare(
     onStdout: () => {},
     onStderr: () => {},
     strace: undefined,
+    onFatalSignal: undefined,
   }).run(path, args);
   return { shared, separate };
 }
 
+/** A line on standard error. */
+const say = (line: string): void => void process.stderr.write(line + "\n");
+
 function report(flags: RunFlags, text: string): void {
-  if (flags.report === undefined) process.stderr.write(text + "\n");
+  if (flags.report === undefined) say(text);
   else writeFileSync(flags.report, text + "\n");
 }
