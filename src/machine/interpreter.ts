@@ -6,6 +6,8 @@
 //     $next: budget; word = record; br_table by operation -> its body; record += advance
 //
 // pc is not kept: it is the page's address plus the record's place in the page, and computed where it is needed.
+//
+// Long because all that it generates is one function: its parts use each other's labels and locals.
 import {
   type Code,
   I32,

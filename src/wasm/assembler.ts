@@ -1,5 +1,6 @@
 // Writes WebAssembly modules as bytes: functions, imports, exports, structured control flow with labels instead of nesting depths.
 // Knows nothing of RISC-V. The machine's engines generate their code with it.
+// Long because of one table, WebAssembly's own list of operations.
 
 export const I32 = 0x7f;
 export const I64 = 0x7e;
@@ -222,6 +223,7 @@ export class Code {
   private readonly locals: ValueType[] = [];
   private readonly parameterCount: number;
   private depth = 0;
+  private readonly later: { at: number; depth: number; target: number }[] = [];
 
   constructor(parameters: readonly ValueType[]) {
     this.parameterCount = parameters.length;
@@ -359,6 +361,32 @@ export class Code {
     this.bytes.unsigned(labels.length);
     for (const label of labels) this.pushDepth(label);
     this.pushDepth(otherwise);
+    return this;
+  }
+
+  /** br (or br_if) to a block around what is written now, which will be opened later: see takeOut. At most 2^14 blocks away. */
+  brLater(kind: "br" | "brIf", target: number): void {
+    this.bytes.byte(kind === "br" ? 0x0c : 0x0d);
+    this.later.push({ at: this.bytes.length, depth: this.depth, target });
+    this.bytes.append([0x80, 0x00]);
+  }
+
+  /** Takes out what was written so far, its later branches bent: `depthOf(target)` blocks lie between it and the target's. */
+  takeOut(depthOf: (target: number) => number): Uint8Array {
+    const out = this.bytes.view().slice();
+    for (const { at, depth, target } of this.later) {
+      const distance = depth + depthOf(target);
+      out[at] = (distance & 0x7f) | 0x80;
+      out[at + 1] = distance >>> 7;
+    }
+    this.later.length = 0;
+    this.bytes.length = 0;
+    return out;
+  }
+
+  /** Appends what takeOut gave. */
+  putBack(bytes: Uint8Array): this {
+    this.bytes.append(bytes);
     return this;
   }
 

@@ -4,6 +4,8 @@
 // WebAssembly rounds to nearest even, raises no flags and gives unspecified NaNs. So a fast path holds only if the rounding mode is
 // nearest, the result is finite and far from underflow, and its inexactness needs no record: NX is already set (it is sticky) or the
 // result is shown to be exact. Everything else goes the slow way, which as a rule sets NX, so that what follows is fast.
+//
+// Long because F and D are one table: each line is read beside its twin of the other width.
 import { F32, F64, I64, op } from "../../wasm/assembler.ts";
 import { TRAP_ILLEGAL } from "../trap.ts";
 import { FLAG_NX } from "./softfloat.ts";

@@ -9,6 +9,8 @@
 //
 // Whatever is rare (a TLB miss, a fault, floating point beyond the fast paths) leaves before the instruction has had any effect, and the
 // interpreter does it.
+//
+// Long because it implements one interface, whose methods share what they know of the region.
 import { type Code, F32, F64, I32, I64, type Label, type ValueType, op } from "../../wasm/assembler.ts";
 import type { CsrAccess, Emitter, LoadTarget } from "../isa/emitter.ts";
 import {
@@ -26,7 +28,8 @@ import {
 } from "../layout.ts";
 import type { Block, Edge, Line } from "./discover.ts";
 import { type Flow, type Node, type Registers } from "./flow.ts";
-import { WORD_LOADS, copied, givesSingle, givesWord, wordOperation } from "./words.ts";
+import { facts } from "./facts.ts";
+import { WORD_LOADS, copied, givesWord, wordOperation } from "./words.ts";
 
 /** Kinds of exit. Leave: go on at pc, in compiled code if there is some. */
 export const EXIT_LEAVE = 0;
@@ -70,7 +73,7 @@ export interface RegionPlan {
 interface ExitGroup {
   readonly dirty: Registers;
   readonly words: Registers;
-  label: Label;
+  readonly index: number;
 }
 
 const has = (set: number, register: number): boolean => ((set >>> register) & 1) !== 0;
@@ -84,7 +87,7 @@ function members(set: number): number[] {
 export class RegionEmitter implements Emitter {
   readonly code: Code;
   private readonly plan: RegionPlan;
-  private readonly groups: Map<string, ExitGroup>;
+  private readonly groups = new Map<string, ExitGroup>();
   private readonly locals = new Map<string, number>();
   private readonly labels = new Map<Node, { loop?: Label; merge?: Label }>();
   private readonly rootPc: number;
@@ -94,16 +97,18 @@ export class RegionEmitter implements Emitter {
   private line: Line = { pc: 0, d: undefined as never };
   /** Instructions of the block from this one on. */
   private left = 0;
-  private usesFcsr = false;
-  private assumesNearest = false;
-  private readonly prior: { usesFcsr: boolean; assumesNearest: boolean };
+  /** Whether some instruction rounds, and whether one rounds as frm says. */
+  private readonly usesFcsr: boolean;
+  private readonly assumesNearest: boolean;
 
-  constructor(code: Code, plan: RegionPlan, earlier?: RegionEmitter) {
+  constructor(code: Code, plan: RegionPlan) {
     this.code = code;
     this.plan = plan;
-    this.groups = earlier?.groups ?? new Map();
-    this.prior = { usesFcsr: earlier?.usesFcsr ?? false, assumesNearest: earlier?.assumesNearest ?? false };
     this.rootPc = plan.flow.root.block.pc;
+    const rounds = (line: Line): boolean => facts(line.d).rounds;
+    const lines = plan.flow.nodes.flatMap((node) => node.block.lines.filter(rounds));
+    this.usesFcsr = lines.length > 0;
+    this.assumesNearest = lines.some(({ d }) => d.rm !== RNE && d.rm !== RTZ);
   }
 
   private local(name: string, type: ValueType): number {
@@ -246,7 +251,7 @@ export class RegionEmitter implements Emitter {
   setFs(value: () => void): void {
     const { d } = this.line;
     value();
-    if (givesSingle(d)) {
+    if (facts(d).givesSingle) {
       this.code.set(this.single(d.rd));
       this.wrote("f", d.rd, true);
       return;
@@ -257,14 +262,12 @@ export class RegionEmitter implements Emitter {
   }
 
   fcsr(): void {
-    this.usesFcsr = true;
     if (this.plan.assumeInexact) this.code.i32(NX);
     else this.code.get(this.local("fcsr", I32));
   }
 
   otherRounding(): void {
     const { rm } = this.line.d;
-    if (rm !== RNE && rm !== RTZ) this.assumesNearest = true;
     this.code.i32(rm === RTZ ? RTZ << 5 : 0);
   }
 
@@ -274,7 +277,8 @@ export class RegionEmitter implements Emitter {
   }
 
   slow(): void {
-    this.code.i32(this.exitHere(EXIT_INTERPRET)).br(this.group());
+    this.code.i32(this.exitHere(EXIT_INTERPRET));
+    this.exit();
   }
 
   csr({ kind, immediate }: CsrAccess): void {
@@ -304,13 +308,13 @@ export class RegionEmitter implements Emitter {
     c.get(written).set(this.local("fcsr", I32));
     c.i32(this.exitAt(pc + d.length, EXIT_LEAVE, this.left - 1));
     this.pushUnexpected(written);
-    c.brIf(this.group()).op(op.drop);
+    this.exitIf();
   }
 
   /** Pushes an i32 that is not 0 if an fcsr is not what the region assumes. */
   private pushUnexpected(fcsr: number): void {
-    const assumeInexact = this.prior.usesFcsr && this.plan.assumeInexact;
-    const mask = (this.prior.assumesNearest ? FRM : 0) | (assumeInexact ? NX : 0);
+    const assumeInexact = this.usesFcsr && this.plan.assumeInexact;
+    const mask = (this.assumesNearest ? FRM : 0) | (assumeInexact ? NX : 0);
     this.code
       .get(fcsr)
       .i32(mask)
@@ -334,26 +338,38 @@ export class RegionEmitter implements Emitter {
     return this.exitAt(this.line.pc, kind, this.left);
   }
 
-  /** The label that stores what is dirty now. */
-  private group(): Label {
+  /** The exit that stores what is dirty now. */
+  private group(): number {
     const words = { x: this.words.x & this.dirty.x, f: this.words.f & this.dirty.f };
     const key = [this.dirty.x, this.dirty.f, words.x, words.f].join();
     let group = this.groups.get(key);
-    if (!group) this.groups.set(key, (group = { dirty: { ...this.dirty }, words, label: 0 as Label }));
-    return group.label;
+    if (!group) this.groups.set(key, (group = { dirty: { ...this.dirty }, words, index: this.groups.size }));
+    return group.index;
+  }
+
+  /** Leaves with the exit code on the stack. */
+  private exit(): void {
+    this.code.brLater("br", this.group());
+  }
+
+  /** Leaves if the i32 on the stack is not 0; below it is the exit code. */
+  private exitIf(): void {
+    this.code.brLater("brIf", this.group());
+    this.code.op(op.drop);
   }
 
   /** Leaves before the current instruction if the i32 that `condition` pushes is not 0. */
   private interpretIf(condition: () => void): void {
     this.code.i32(this.exitHere(EXIT_INTERPRET));
     condition();
-    this.code.brIf(this.group()).op(op.drop);
+    this.exitIf();
   }
 
   private leave(pc: number, kind: number): void {
     const distance = pc - this.rootPc;
-    if (Math.abs(distance) < 2 ** 20) this.code.i32(this.exitAt(pc, kind, 0)).br(this.group());
-    else this.code.i64(pc).set(this.target).i32(EXIT_DYNAMIC).br(this.group());
+    if (Math.abs(distance) < 2 ** 20) this.code.i32(this.exitAt(pc, kind, 0));
+    else this.code.i64(pc).set(this.target).i32(EXIT_DYNAMIC);
+    this.exit();
   }
 
   private storeRegister(bank: "x" | "f", r: number, isWord: boolean): void {
@@ -437,7 +453,7 @@ export class RegionEmitter implements Emitter {
   /** No page is remembered at first: an aligned address never has this bit. */
   private forgetPages(): void {
     for (const line of this.plan.flow.remembered) {
-      const kind = line.d.instruction.tokens.includes("s") ? TLB_WRITE : TLB_READ;
+      const kind = facts(line.d).access === "store" ? TLB_WRITE : TLB_READ;
       this.code.i64(NO_PAGE).set(this.local(`page${kind}.${line.d.rs1}`, I64));
     }
   }
@@ -553,14 +569,14 @@ export class RegionEmitter implements Emitter {
   }
 
   private onWords(operation: number): void {
-    const { tokens } = this.line.d.instruction;
+    const { rs2, isBranch } = facts(this.line.d);
     const value = (): void => {
       this.w(1);
-      if (tokens.includes("rs2")) this.w(2);
+      if (rs2) this.w(2);
       else this.immW();
       this.code.op(operation);
     };
-    if (tokens.includes("b")) value();
+    if (isBranch) value();
     else this.setW(value);
   }
 
@@ -629,7 +645,8 @@ export class RegionEmitter implements Emitter {
   private checkBudget(node: Node): void {
     const c = this.code;
     c.i32(this.exitAt(node.block.pc, EXIT_INTERPRET, 0));
-    c.get(BUDGET).i32(node.longest).op(op.i32LtS).brIf(this.group()).op(op.drop);
+    c.get(BUDGET).i32(node.longest).op(op.i32LtS);
+    this.exitIf();
   }
 
   private ending(node: Node, { ending }: Block): void {
@@ -649,7 +666,8 @@ export class RegionEmitter implements Emitter {
           node,
           ending.expected.filter((edge) => edge.block),
         );
-        c.i32(EXIT_DYNAMIC).br(this.group());
+        c.i32(EXIT_DYNAMIC);
+        this.exit();
         break;
       case "interpret":
         this.leave(ending.pc, EXIT_INTERPRET);
@@ -686,13 +704,14 @@ export class RegionEmitter implements Emitter {
 
   private checkPages(): void {
     const c = this.code;
-    c.i32(EXIT_BAD_ENTRY).get(PC).i64(this.rootPc).op(op.i64Ne).brIf(this.group()).op(op.drop);
+    c.i32(EXIT_BAD_ENTRY).get(PC).i64(this.rootPc).op(op.i64Ne);
+    this.exitIf();
     for (const { va, low, high } of this.plan.pages) {
       const at = TLB_EXECUTE + 8 * (Math.floor(va / 4096) % TLB_ENTRIES);
       c.i32(EXIT_BAD_ENTRY);
       c.get(this.tlb).memory(op.i64Load, at);
       c.i64((BigInt(high) << 32n) | BigInt(low)).op(op.i64Ne);
-      c.brIf(this.group()).op(op.drop);
+      this.exitIf();
     }
   }
 
@@ -706,7 +725,7 @@ export class RegionEmitter implements Emitter {
       if (!has(flow.root.wordsIn.x, r)) continue;
       c.i32(EXIT_BAD_ENTRY);
       c.get(this.wide(r)).op(op.i32WrapI64).tee(this.word(r)).op(op.i64ExtendI32S).get(this.wide(r)).op(op.i64Ne);
-      c.brIf(this.group()).op(op.drop);
+      this.exitIf();
     }
     for (const r of members(flow.reads.f | flow.writes.f)) {
       c.get(HART)
@@ -718,32 +737,39 @@ export class RegionEmitter implements Emitter {
         .set(this.single(r));
       c.i32(EXIT_BAD_ENTRY);
       c.get(this.double(r)).op(op.i64ReinterpretF64).i64(NAN_BOX).op(op.i64LtU);
-      c.brIf(this.group()).op(op.drop);
+      this.exitIf();
     }
   }
 
   private checkFcsr(): void {
     const c = this.code;
-    if (!this.prior.usesFcsr && !this.prior.assumesNearest) return;
+    if (!this.usesFcsr && !this.assumesNearest) return;
     const fcsr = this.local("fcsr", I32);
     c.get(HART).memory(op.i32Load, HART_FCSR).set(fcsr);
     c.i32(EXIT_BAD_ENTRY);
     this.pushUnexpected(fcsr);
-    c.brIf(this.group()).op(op.drop);
+    this.exitIf();
   }
 
-  /** The whole function. Emit twice: the first time finds out which exits there are. */
+  /** The whole function: first the blocks, which show what must be around them. */
   emit(): void {
     const c = this.code;
-    const all = c.block(I32);
-    const groups = [...this.groups.values()];
-    for (const group of groups) group.label = c.block(I32);
-    c.get(HART).memory(op.i32Load, HART_TLB).set(this.tlb);
+    this.tree(this.plan.flow.root);
+    // What comes before them has nothing to store.
+    this.words = { x: 0, f: 0 };
+    this.dirty = { x: 0, f: 0 };
+    this.group();
+    const last = this.groups.size - 1;
+    const blocks = c.takeOut((target) => last - target);
     this.checkPages();
     this.loadRegisters();
     this.checkFcsr();
     this.forgetPages();
-    this.tree(this.plan.flow.root);
+    const entry = c.takeOut((target) => last - target);
+    const all = c.block(I32);
+    const groups = [...this.groups.values()];
+    for (let n = 0; n < groups.length; n++) c.block(I32);
+    c.get(HART).memory(op.i32Load, HART_TLB).set(this.tlb).putBack(entry).putBack(blocks);
     c.op(op.unreachable);
     for (const group of groups.reverse()) {
       c.end();
