@@ -6,7 +6,7 @@ import { EFAULT, ENOMEM } from "../base/errno.ts";
 import { TASK_SIZE } from "../base/limits.ts";
 import { PAGE_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
 import { PTE_A, PTE_D, PTE_V, PTE_W, makePte } from "../machine/pte.ts";
-import { ACCESS_EXECUTE, ACCESS_WRITE } from "../machine/trap.ts";
+import { ACCESS_EXECUTE, ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import { prepareAnonVma } from "./anon-vma.ts";
 import { BUS_ADRERR, FAULT_AROUND_PAGES, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGSEGV } from "./constants.ts";
 import { FRAME_EXCLUSIVE, FRAME_FALLOCATED, FRAME_LAZYFREE, KIND_ANON, KIND_ZERO } from "./frame.ts";
@@ -15,6 +15,7 @@ import { PAGE_NOMEM } from "./object.ts";
 import { PTE_PRESENT, ensureTable, findTable, leafIndex, protectionBits, readLeaf } from "./page-table.ts";
 import { countRss } from "./rmap.ts";
 import { expandStack } from "./stack.ts";
+import { isSwapPte, swapSlot } from "./swap.ts";
 import { VM_EXEC, VM_GROWSDOWN, VM_MAYSHARE, VM_READ, VM_SHARED, VM_WRITE, type Vma } from "./vma.ts";
 
 /** How a fault ended. `linked`: it connected the process's tables to a region's (then neither minor nor major unless the page was new too). */
@@ -116,6 +117,14 @@ function windowFault(mm: Mm, vma: Vma, va: number, access: number): FaultResult 
   if (!isAllowed(hostVma.flags, access)) return segv(SEGV_ACCERR, va);
   if ((access & ACCESS_WRITE) !== 0 && (vma.flags & VM_WRITE) === 0) return segv(SEGV_ACCERR, va);
   const isPrivate = (vma.flags & VM_SHARED) === 0;
+  if (isPrivate && isSwapPte(readLeaf(mm.memory.ram, mm.root, va))) {
+    // A copy of this process's: back from swap first, then as any copy.
+    const table = findTable(mm.memory.ram, mm.root, va);
+    if (swapIn(mm, va, vma, 0, table, leafIndex(va), ACCESS_READ) === OOM) return OUT_OF_MEMORY;
+    mm.majorFaults++;
+    mm.memory.stat.pgmajfault++;
+    if ((access & ACCESS_WRITE) === 0) return DONE_MAJOR;
+  }
   if (isPrivate && (access & ACCESS_WRITE) !== 0) return privateWrite(mm, vma, va, hostVma, hostVa);
   const { stat, ram } = mm.memory;
 
@@ -238,6 +247,7 @@ export function resolvePage(space: Mm, va: number, vma: Vma, shift: number, acce
       ? sharedPage(space, va, vma, shift, table, index, rss)
       : copyPage(space, va, vma, shift, table, index, rss);
   }
+  if (isSwapPte(pte)) return swapIn(space, va, vma, shift, table, index, access);
   if (write && (pte & PTE_W) === 0) return writeProtected(space, va, vma, shift, table, index, pte, rss);
   // Spurious: the entry was made good meanwhile.
   ram.writePte(table, index, pte | PTE_A | (write ? PTE_D : 0));
@@ -264,6 +274,24 @@ function newPrivateFrame(space: Mm, va: number, vma: Vma, shift: number): Pfn {
   frames.owner[pfn] = anonVma;
   frames.index[pfn] = vma.pageIndex(va + shift);
   return pfn;
+}
+
+/**
+ * do_swap_page: a private page comes back from swap, into a frame that only this entry maps. Others that share the slot since a fork read it for
+ * themselves: the contents are the same, and each may write its own.
+ */
+function swapIn(space: Mm, va: number, vma: Vma, shift: number, table: Pfn, index: number, access: number): number {
+  const { ram, stat, swap } = space.memory;
+  const entry = ram.readPte(table, index);
+  const pfn = newPrivateFrame(space, va, vma, shift);
+  if (pfn === 0) return OOM;
+  swap!.load(swapSlot(entry), ram.u8.subarray(pfn * PAGE_SIZE, (pfn + 1) * PAGE_SIZE));
+  swap!.put(swapSlot(entry));
+  space.swapPages--;
+  stat.pswpin++;
+  const dirty = (access & ACCESS_WRITE) !== 0 ? writeBit(vma) : 0;
+  install(space, table, index, pfn, protectionBits(vma.flags) | PTE_D | dirty, KIND_ANON, space);
+  return MAJOR;
 }
 
 /** do_anonymous_page: the zero page for a read, a page of its own for a write. */

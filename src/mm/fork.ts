@@ -10,6 +10,7 @@ import type { Mm } from "./mm.ts";
 import { PTE_PRESENT, ensureTable, findTable, leafIndex, nextTableAddress } from "./page-table.ts";
 import { countRss } from "./rmap.ts";
 import type { Gather } from "./shootdown.ts";
+import { isSwapPte, swapSlot } from "./swap.ts";
 import { VM_ACCOUNT, VM_DONTCOPY, VM_LOCKED_MASK, VM_MAYWRITE, VM_SHARED, VM_WIPEONFORK, Vma } from "./vma.ts";
 
 /** The child's address space, with one user; or -ENOMEM, and then nothing has changed but write protection. */
@@ -86,13 +87,20 @@ function copyPages(child: Mm, source: Vma, gather: Gather): boolean {
     for (let index = first; index < stop; index++) {
       const word = (table << 10) + 2 * index;
       let pte = u32[word];
-      if ((pte & PTE_PRESENT) === 0) continue;
+      if (pte === 0) continue;
       if (target === 0) {
         target = ensureTable(child, va, 0);
         if (target === 0) return false;
         // Making the table may have reclaimed or ended another process: look again.
         pte = u32[word];
-        if ((pte & PTE_PRESENT) === 0) continue;
+        if (pte === 0) continue;
+      }
+      if ((pte & PTE_PRESENT) === 0) {
+        if (!isSwapPte(pte)) continue;
+        parent.memory.swap!.get(swapSlot(pte));
+        child.swapPages++;
+        u32[(target << 10) + 2 * index] = pte;
+        continue;
       }
       if (cow && (pte & PTE_W) !== 0) {
         pte = (pte & ~PTE_W) >>> 0;

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import * as mman from "./constants.ts";
 import type { Mm } from "./mm.ts";
+import { SwapArea } from "./swap.ts";
 import { ARENA, P, TestFile, TestSpace } from "./test-space.ts";
 
 const PAGES = 48;
@@ -17,14 +18,16 @@ class Fuzzer {
   /** Frames free before anything was mapped. */
   readonly free: number;
 
-  constructor(seed: number, options: { failures: boolean }) {
+  constructor(seed: number, options: { failures: boolean; swapPages: number }) {
     let state = seed;
     this.random = (n) => {
       state = (state * 48271) % 2147483647;
       return Math.floor((state / 2147483647) * n);
     };
     this.random(2);
-    this.space = new TestSpace({ memoryBytes: 2 ** 20, overcommit: 1 });
+    // With swap, memory is so short that reclaim works all the time.
+    this.space = new TestSpace({ memoryBytes: options.swapPages > 0 ? 90 * P : 2 ** 20, overcommit: 1 });
+    if (options.swapPages > 0) this.space.memory.swap = new SwapArea("test", options.swapPages);
     this.files = [
       new TestFile(this.space.memory, { size: 9 * P }),
       new TestFile(this.space.memory, { size: 3 * P + 5 }),
@@ -71,6 +74,7 @@ class Fuzzer {
     for (const mm of this.mms) mm.put();
     for (const file of this.files) file.object.truncate(0);
     this.space.check();
+    expect(this.space.memory.swap?.used ?? 0).toBe(0);
     expect(this.space.memory.frames.free).toBe(this.free + 1);
     expect(this.space.memory.committed()).toBe(0);
   }
@@ -127,7 +131,12 @@ class Fuzzer {
   }
 }
 
-describe.each([{ failures: false }, { failures: true }])("random calls add up, $failures", (options) => {
+describe.each([
+  { name: "memory enough", failures: false, swapPages: 0 },
+  { name: "allocations fail", failures: true, swapPages: 0 },
+  { name: "swap", failures: false, swapPages: 100 },
+  { name: "swap, allocations fail", failures: true, swapPages: 40 },
+])("random calls add up: $name", (options) => {
   it.each([1, 2, 3, 4, 5, 6])("seed %d", (seed) => {
     const fuzzer = new Fuzzer(seed, options);
     const done: string[] = [];

@@ -1,18 +1,21 @@
 // madvise(2) and the naming of anonymous memory, which walk VMAs in the same way (mm/madvise.c of 6.12).
 import { EACCES, EAGAIN, EBADF, EINVAL, ENOMEM, EPERM } from "../base/errno.ts";
-import { PAGE_SIZE, PMD_SIZE, type Pfn, pageUp } from "../base/numbers.ts";
+import { PAGE_SIZE, PMD_SIZE, type Pfn, pageAlign64 } from "../base/numbers.ts";
 import { ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
-import { PTE_D } from "../machine/pte.ts";
+import { PTE_A, PTE_D } from "../machine/pte.ts";
 import * as mman from "./constants.ts";
-import { FRAME_DIRTY, FRAME_EXCLUSIVE, FRAME_LAZYFREE, KIND_ANON } from "./frame.ts";
+import { FRAME_DIRTY, FRAME_EXCLUSIVE, FRAME_LAZYFREE, KIND_ANON, KIND_FILE } from "./frame.ts";
+import { mappingsOf } from "./mappings.ts";
 import { modifyVma } from "./merge.ts";
 import type { Mm } from "./mm.ts";
 import { PTE_PRESENT, findTable, leafIndex, nextTableAddress, readLeaf } from "./page-table.ts";
 import { madvisePopulate } from "./populate.ts";
+import { pageOut } from "./reclaim.ts";
 import { zapRange } from "./rmap.ts";
 import {
   VM_DONTCOPY,
   VM_DONTDUMP,
+  VM_DROPPABLE,
   VM_HUGEPAGE,
   VM_IO,
   VM_LOCKED,
@@ -78,9 +81,9 @@ export function setAnonName(mm: Mm, addr: number, length: number, name: string |
 /** The end of the range, `addr` for an empty one, or -EINVAL. */
 function checkedEnd(addr: number, length: number): number {
   if (addr % PAGE_SIZE !== 0) return -EINVAL;
-  const size = pageUp(length);
-  // A length above 2^64 - 4096 rounds up to 0 in Linux.
-  return size >= 2 ** 64 || addr + size >= 2 ** 64 ? -EINVAL : addr + size;
+  const size = pageAlign64(length);
+  if (size === 0 && length !== 0) return -EINVAL;
+  return addr + size >= 2 ** 64 ? -EINVAL : addr + size;
 }
 
 /** madvise_walk_vmas: visits all VMAs of [start, end); holes make it -ENOMEM at the end. */
@@ -126,7 +129,7 @@ function adviseVma(vma: Vma, prev: Vma | null, start: number, end: number, advic
     case mman.MADV_COLD:
     case mman.MADV_PAGEOUT:
       if ((vma.flags & (VM_LOCKED | VM_PFNMAP)) !== 0) return -EINVAL;
-      if (advice === mman.MADV_PAGEOUT && vma.object !== null) pageOut(vma, start, end);
+      age(vma, start, end, advice);
       return vma;
     case mman.MADV_FREE:
     case mman.MADV_DONTNEED:
@@ -160,11 +163,11 @@ function advisedFlags(vma: Vma, advice: number): number {
     case mman.MADV_WIPEONFORK:
       return vma.file !== null || (flags & VM_SHARED) !== 0 ? -EINVAL : (flags | VM_WIPEONFORK) >>> 0;
     case mman.MADV_KEEPONFORK:
-      return (flags & ~VM_WIPEONFORK) >>> 0;
+      return (flags & VM_DROPPABLE) !== 0 ? -EINVAL : (flags & ~VM_WIPEONFORK) >>> 0;
     case mman.MADV_DONTDUMP:
       return (flags | VM_DONTDUMP) >>> 0;
     case mman.MADV_DODUMP:
-      return (flags & VM_SPECIAL) !== 0 ? -EINVAL : (flags & ~VM_DONTDUMP) >>> 0;
+      return (flags & (VM_SPECIAL | VM_DROPPABLE)) !== 0 ? -EINVAL : (flags & ~VM_DONTDUMP) >>> 0;
     case mman.MADV_MERGEABLE:
       return (flags & (VM_SHARED | VM_SPECIAL)) !== 0 ? flags : (flags | VM_MERGEABLE) >>> 0;
     case mman.MADV_UNMERGEABLE:
@@ -221,23 +224,29 @@ function discard(vma: Vma, start: number, end: number, advice: number): Visit {
 }
 
 /**
- * MADV_PAGEOUT without swap: an object's clean pages that only this VMA maps leave memory (reclaim_pages). Pages of shmem that were only read are
- * among them: they come back as zeros.
+ * MADV_COLD and MADV_PAGEOUT: pages that only this VMA maps have not been used lately, or leave memory at once. Dirty pages of files stay, as in
+ * Linux (only its kswapd writes them); without swap so do private and written shmem pages.
  */
-function pageOut(vma: Vma, start: number, end: number): void {
+function age(vma: Vma, start: number, end: number, advice: number): void {
   const { mm } = vma;
-  const { ram, frames } = mm.memory;
-  const object = vma.object!;
-  for (let va = start; va < end; va += PAGE_SIZE) {
-    const pte = readLeaf(ram, mm.root, va);
-    const pfn = (pte >>> 10) as Pfn;
-    if ((pte & PTE_PRESENT) === 0 || frames.owner[pfn] !== object || frames.mapcount[pfn] !== 1) continue;
-    if ((pte & PTE_D) !== 0 || (frames.flags[pfn] & FRAME_DIRTY) !== 0) continue;
-    const index = vma.pageIndex(va);
-    const gather = mm.memory.beginGather();
-    zapRange(vma, va, va + PAGE_SIZE, gather);
-    gather.finish();
-    object.evict(index);
+  const { memory } = mm;
+  const { ram, frames } = memory;
+  for (let va = nextTableAddress(ram, mm.root, start, end); va < end;) {
+    const next = Math.min(va - (va % PMD_SIZE) + PMD_SIZE, end);
+    for (; va < next; va += PAGE_SIZE) {
+      const pte = readLeaf(ram, mm.root, va);
+      const pfn = (pte >>> 10) as Pfn;
+      if ((pte & PTE_PRESENT) === 0 || frames.mapcount[pfn] === 0) continue;
+      const mappings = mappingsOf(memory, pfn);
+      if (mappings.some((mapping) => mapping.vma !== vma)) continue;
+      if (advice === mman.MADV_COLD) {
+        for (const { table, index } of mappings) ram.writePte(table, index, ram.readPte(table, index) & ~PTE_A);
+        continue;
+      }
+      const dirty = (pte & PTE_D) !== 0 || (frames.flags[pfn] & FRAME_DIRTY) !== 0;
+      if (frames.kind[pfn] !== KIND_FILE || !dirty) pageOut(memory, pfn, mappings);
+    }
+    va = nextTableAddress(ram, mm.root, next, end);
   }
 }
 

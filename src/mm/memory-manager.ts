@@ -6,6 +6,8 @@ import type { Ram } from "../machine/ram.ts";
 import { FrameAllocator, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_TABLE, KIND_ZERO } from "./frame.ts";
 import { Mm } from "./mm.ts";
 import { FileObject, type MemoryObject, ShmemObject } from "./object.ts";
+import { RECLAIM_BATCH, reclaim } from "./reclaim.ts";
+import type { SwapArea } from "./swap.ts";
 import { newTable } from "./page-table.ts";
 import { AnonymousFile, SpecialFile } from "./vm-file.ts";
 import { type FlushCount, Gather, type TlbFlush } from "./shootdown.ts";
@@ -61,6 +63,11 @@ export class VmStat {
   tlb_harts = 0;
   tlb_entries = 0;
   pgreuse = 0;
+  /** Pages that reclaim looked at, and freed. */
+  pgscan = 0;
+  pgsteal = 0;
+  pswpin = 0;
+  pswpout = 0;
   cow_copies = 0;
   oom_kill = 0;
 }
@@ -79,8 +86,10 @@ export class MemoryManager {
   tlbFlush: TlbFlush;
   /** vm.overcommit_ratio, percent of RAM. */
   overcommitRatio = 50;
-  /** Pages of swap (none yet). */
-  swapTotal = 0;
+  /** The swap area in use, if there is one. */
+  swap: SwapArea | null = null;
+  /** Where reclaim's clock hand stands. */
+  reclaimHand = 0;
   /** An allocation found no frame: the kernel kills something ("retry") or has the current task die of it ("kill-current"). */
   onOom: (mm: Mm | null) => "retry" | "kill-current" = () => "kill-current";
   /** Fault counts of the task that runs now: faults in the kernel's own accesses count there. The kernel sets it. */
@@ -121,10 +130,16 @@ export class MemoryManager {
     if (this.failAllocation !== null && this.failAllocation(kind)) return asPfn(0);
     let pfn = this.frames.allocate(kind);
     while (pfn === 0) {
-      if (this.dropCaches() === 0 && this.onOom(mm) !== "retry") return pfn;
+      const freed = this.dropCaches() + reclaim(this, { target: RECLAIM_BATCH });
+      if (freed === 0 && this.onOom(mm) !== "retry") return pfn;
       pfn = this.frames.allocate(kind);
     }
     return pfn;
+  }
+
+  /** Pages of swap. */
+  get swapTotal(): number {
+    return this.swap?.pages ?? 0;
   }
 
   /** Pages promised to private writable memory and shmem (Committed_AS). */

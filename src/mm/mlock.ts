@@ -2,15 +2,13 @@
 // apart.
 import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from "../base/errno.ts";
 import { TASK_SIZE } from "../base/limits.ts";
-import { PAGE_SIZE, pageDown, pageUp } from "../base/numbers.ts";
+import { PAGE_SIZE, pageDown, pageAlign64 } from "../base/numbers.ts";
 import { canDoMlock } from "./accounting.ts";
 import { MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT } from "./constants.ts";
 import { modifyVma } from "./merge.ts";
 import type { Mm } from "./mm.ts";
 import { populate } from "./populate.ts";
-import { VM_LOCKED, VM_LOCKED_MASK, VM_LOCKONFAULT, VM_SPECIAL, type Vma } from "./vma.ts";
-
-const TWO64 = 2 ** 64;
+import { VM_DROPPABLE, VM_LOCKED, VM_LOCKED_MASK, VM_LOCKONFAULT, VM_SPECIAL, type Vma } from "./vma.ts";
 
 /**
  * mlock2(2). 0, -EINVAL (unknown flags), -EPERM (no right to lock anything), -ENOMEM (over the limit, a hole, beyond a file's end), -EAGAIN (no
@@ -20,7 +18,7 @@ export function mlock(mm: Mm, addr: number, length: number, flags: number): numb
   if ((flags & ~MLOCK_ONFAULT) !== 0) return -EINVAL;
   if (!canDoMlock(mm)) return -EPERM;
   const start = pageDown(addr);
-  const size = pageUp(length + (addr - start)) % TWO64;
+  const size = pageAlign64(length + (addr - start));
   const limit = Math.floor(mm.limits.memlock / PAGE_SIZE);
   let locked = size / PAGE_SIZE + mm.lockedVm;
   if (locked > limit && !mm.capabilities.ipcLock) locked -= lockedPages(mm, start, start + size);
@@ -34,7 +32,7 @@ export function mlock(mm: Mm, addr: number, length: number, flags: number): numb
 /** munlock(2). 0, -EINVAL, -ENOMEM (a hole). */
 export function munlock(mm: Mm, addr: number, length: number): number {
   const start = pageDown(addr);
-  return applyLock(mm, start, start + (pageUp(length + (addr - start)) % TWO64), 0);
+  return applyLock(mm, start, start + pageAlign64(length + (addr - start)), 0);
 }
 
 /** mlockall(2); "none" is munlockall. 0, -EINVAL, -EPERM, -ENOMEM (over the limit). */
@@ -69,7 +67,7 @@ function lockedPages(mm: Mm, start: number, end: number): number {
 
 /** apply_vma_lock_flags: every VMA of [start, end) gets the lock flags; stops at a hole. */
 function applyLock(mm: Mm, start: number, end: number, lockFlags: number): number {
-  if (end >= TWO64) return -EINVAL;
+  if (end >= 2 ** 64) return -EINVAL;
   if (end === start) return 0;
   let vma = mm.vmas.lookup(start);
   if (vma === null) return -ENOMEM;
@@ -101,7 +99,7 @@ function lockWindow(mm: Mm, vma: Vma, start: number, end: number, lockFlags: num
 function lockVma(vma: Vma, prev: Vma | null, start: number, end: number, lockFlags: number): Vma | number {
   const old = vma.flags;
   const flags = ((old & ~VM_LOCKED_MASK) | lockFlags) >>> 0;
-  if (flags === old || (old & VM_SPECIAL) !== 0) return vma;
+  if (flags === old || (old & (VM_SPECIAL | VM_DROPPABLE)) !== 0) return vma;
   const changed = modifyVma(prev, vma, start, end, { flags });
   if (typeof changed === "number") return changed;
   const pages = (end - start) / PAGE_SIZE;

@@ -84,6 +84,8 @@ export class Mm {
   rssAnon = 0;
   rssFile = 0;
   rssShmem = 0;
+  /** Entries that stand for pages in swap (VmSwap). */
+  swapPages = 0;
   hiwaterRss = 0;
   hiwaterVm = 0;
   minorFaults = 0;

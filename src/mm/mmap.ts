@@ -2,7 +2,7 @@
 // mshare's regions and the vdso.
 import { EACCES, EAGAIN, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM } from "../base/errno.ts";
 import { MAX_MAP_COUNT, MMAP_MIN_ADDR } from "../base/limits.ts";
-import { PAGE_SIZE, pageDown, pageUp } from "../base/numbers.ts";
+import { PAGE_SIZE, pageAlign64, pageDown, pageUp } from "../base/numbers.ts";
 import { accountVm, canDoMlock, isAccountable, mayExpandVm, mlockFutureOk } from "./accounting.ts";
 import {
   LEGACY_MAP_MASK,
@@ -30,7 +30,9 @@ import { type Detached, checkSlots, completeUnmap, gatherVmas, replaceRange } fr
 import { populate } from "./populate.ts";
 import {
   VM_ACCOUNT,
+  VM_DONTDUMP,
   VM_DONTEXPAND,
+  VM_DROPPABLE,
   VM_EXEC,
   VM_GROWSDOWN,
   VM_LOCKED,
@@ -44,6 +46,7 @@ import {
   VM_READ,
   VM_SHARED,
   VM_SPECIAL,
+  VM_WIPEONFORK,
   VM_WRITE,
   Vma,
   type VmFile,
@@ -110,9 +113,9 @@ export function mmap(mm: Mm, request: MmapRequest): number {
   if ((flags & MAP_FIXED_NOREPLACE) !== 0) flags |= MAP_FIXED;
   const fixed = (flags & MAP_FIXED) !== 0;
   const hint = fixed ? request.addr : roundHint(request.addr);
-  const length = pageUp(request.length);
-  // 2^64 - 4095 and above wrap to 0 in Linux; both ends here.
-  if (length >= 2 ** 64) return -ENOMEM;
+  const length = pageAlign64(request.length);
+  if (length === 0) return -ENOMEM;
+  if (request.offset + length >= 2 ** 64) return -EOVERFLOW;
   if (mm.vmas.size > MAX_MAP_COUNT) return -ENOMEM;
 
   let vmFlags = protFlags(prot) | mapFlags(flags) | mm.defFlags | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
@@ -130,7 +133,9 @@ export function mmap(mm: Mm, request: MmapRequest): number {
   if (typed < 0) return typed;
   if (unmappable !== undefined) return unmappable.error;
   if ((flags & MAP_HUGETLB) !== 0) return -ENOMEM;
-  vmFlags = typed;
+  const allowed = file === null ? typed : sealedFlags(file, typed);
+  if (allowed < 0) return allowed;
+  vmFlags = allowed;
   if ((flags & MAP_NORESERVE) !== 0 && mm.memory.overcommit !== 2) vmFlags |= VM_NORESERVE;
   // Anonymous pages are numbered by address; a shared one begins at page 0 of its own file.
   let pgoff = request.offset / PAGE_SIZE;
@@ -149,8 +154,8 @@ function anonymousFlags(flags: number, vmFlags: number): number {
       if ((vmFlags & VM_GROWSDOWN) !== 0) return -EINVAL;
       return vmFlags | VM_SHARED | VM_MAYSHARE;
     case MAP_DROPPABLE:
-      // Needs a flag above bit 31; the C library falls back to plain memory.
-      return -EOPNOTSUPP;
+      if ((flags & (MAP_LOCKED | MAP_HUGETLB)) !== 0 || (vmFlags & VM_GROWSDOWN) !== 0) return -EINVAL;
+      return vmFlags | VM_DROPPABLE | VM_NORESERVE | VM_WIPEONFORK | VM_DONTDUMP;
     case MAP_PRIVATE:
       return vmFlags;
     default:
@@ -176,6 +181,12 @@ function fileFlags(file: FileRights, end: number, prot: number, flags: number, v
   }
   if ((vmFlags & VM_GROWSDOWN) !== 0) return -EINVAL;
   return vmFlags;
+}
+
+/** memfd_check_seals_mmap: a write-sealed file is not mapped shared and writable, now or by mprotect. The flags, or -EPERM. */
+function sealedFlags(file: VmFile, vmFlags: number): number {
+  if ((vmFlags & VM_SHARED) === 0 || !file.writeSealed()) return vmFlags;
+  return (vmFlags & VM_WRITE) !== 0 ? -EPERM : vmFlags & ~VM_MAYWRITE;
 }
 
 /** mmap_region: makes way and enters the VMA. 0, -ENOMEM, -EPERM (a sealed file or VMA), -EINVAL (a window in the way). */
@@ -226,12 +237,7 @@ function enter(
   if (mergeNewRange(range) !== null) return 0;
 
   let backing = file;
-  if (file !== null) {
-    if ((flags & VM_MAYSHARE) !== 0 && file.writeSealed()) {
-      if ((flags & (VM_SHARED | VM_WRITE)) === (VM_SHARED | VM_WRITE)) return -EPERM;
-      flags &= ~VM_MAYWRITE;
-    }
-  } else if ((flags & VM_SHARED) !== 0) {
+  if (file === null && (flags & VM_SHARED) !== 0) {
     const reserve = (flags & VM_NORESERVE) !== 0 ? "none" : "whole";
     const made = mm.memory.newAnonymousFile(end - addr, reserve);
     if (typeof made === "number") return made;

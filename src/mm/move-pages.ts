@@ -1,11 +1,11 @@
 // Moving page-table entries to other addresses of the same mm (mm/mremap.c: move_page_tables). Used by mremap only.
 import { PAGE_SIZE, PMD_SIZE } from "../base/numbers.ts";
 import type { Mm } from "./mm.ts";
-import { PTE_PRESENT, ensureTable, findTable, leafIndex, nextTableAddress } from "./page-table.ts";
+import { ensureTable, findTable, leafIndex, nextTableAddress } from "./page-table.ts";
 import { zapMirrors } from "./rmap.ts";
 
 /**
- * Moves the present entries of [from, from + length) to `to`, where there are none. False if a table could not be had: then a part has been moved.
+ * Moves the entries of [from, from + length) to `to`, where there are none. False if a table could not be had: then a part has been moved.
  * Mirrors lose their entries and fault again.
  */
 export function movePages(mm: Mm, from: number, to: number, length: number): boolean {
@@ -19,7 +19,7 @@ export function movePages(mm: Mm, from: number, to: number, length: number): boo
     for (const stop = Math.min(next, end); va < stop; va += PAGE_SIZE) {
       const index = leafIndex(va);
       const pte = ram.readPte(table, index);
-      if ((pte & PTE_PRESENT) === 0) continue;
+      if (pte === 0) continue;
       const target = ensureTable(mm, va - from + to, 0);
       if (target === 0) {
         complete = false;

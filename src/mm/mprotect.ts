@@ -1,6 +1,6 @@
 // mprotect(2): new access rights for a range (mm/mprotect.c: do_mprotect_pkey, mprotect_fixup, change_protection).
 import { EACCES, EINVAL, ENOMEM, EPERM } from "../base/errno.ts";
-import { PAGE_SIZE, PMD_SIZE, type Pfn, pageUp } from "../base/numbers.ts";
+import { PAGE_SIZE, PMD_SIZE, type Pfn, pageAlign64 } from "../base/numbers.ts";
 import { PTE_A, PTE_D, PTE_W } from "../machine/pte.ts";
 import { accountVm, mayExpandVm } from "./accounting.ts";
 import { PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_SEM, PROT_WRITE } from "./constants.ts";
@@ -32,8 +32,8 @@ export function mprotect(mm: Mm, addr: number, length: number, prot: number): nu
   prot &= ~(PROT_GROWSDOWN | PROT_GROWSUP);
   if (grows === (PROT_GROWSDOWN | PROT_GROWSUP) || addr % PAGE_SIZE !== 0) return -EINVAL;
   if (length === 0) return 0;
-  const end = addr + pageUp(length);
-  if (end >= 2 ** 64) return -ENOMEM;
+  const end = addr + pageAlign64(length);
+  if (end <= addr || end >= 2 ** 64) return -ENOMEM;
   if ((prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM)) !== 0) return -EINVAL;
   const first = mm.vmas.intersection(addr, end);
   if (first === null) return -ENOMEM;

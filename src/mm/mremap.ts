@@ -1,7 +1,7 @@
 // mremap(2): growing, shrinking and moving a mapping with its pages (mm/mremap.c of 6.12; copy_vma and vma_merge_extend of mm/vma.c).
 import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from "../base/errno.ts";
 import { MAX_MAP_COUNT, TASK_SIZE } from "../base/limits.ts";
-import { PAGE_SIZE, pageUp } from "../base/numbers.ts";
+import { PAGE_SIZE, pageAlign64 } from "../base/numbers.ts";
 import { accountVm, mayExpandVm, mlockFutureOk } from "./accounting.ts";
 import { cloneAnonVma, unlinkAnonVmas } from "./anon-vma.ts";
 import { MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE } from "./constants.ts";
@@ -32,8 +32,8 @@ export function mremap(mm: Mm, addr: number, oldSize: number, newSize: number, f
   if ((flags & MREMAP_FIXED) !== 0 && !mayMove) return -EINVAL;
   if ((flags & MREMAP_DONTUNMAP) !== 0 && (!mayMove || oldSize !== newSize)) return -EINVAL;
   if (addr % PAGE_SIZE !== 0) return -EINVAL;
-  const oldLength = pageUp(oldSize) % 2 ** 64;
-  const newLength = pageUp(newSize) % 2 ** 64;
+  const oldLength = pageAlign64(oldSize);
+  const newLength = pageAlign64(newSize);
   if (newLength === 0) return -EINVAL;
   const vma = mm.vmas.lookup(addr);
   if (vma === null) return -EFAULT;

@@ -1,6 +1,6 @@
 // mseal(2): VMAs that can no longer be unmapped, moved or given other rights (mm/mseal.c). munmap, mremap, mprotect and madvise look at VM_SEALED.
 import { EINVAL, ENOMEM } from "../base/errno.ts";
-import { PAGE_SIZE, pageUp } from "../base/numbers.ts";
+import { PAGE_SIZE, pageAlign64 } from "../base/numbers.ts";
 import { modifyVma } from "./merge.ts";
 import type { Mm } from "./mm.ts";
 import { VM_SEALED } from "./vma.ts";
@@ -8,7 +8,9 @@ import { VM_SEALED } from "./vma.ts";
 /** 0, -EINVAL (flags, unaligned), -ENOMEM (a hole; nothing is sealed then). */
 export function mseal(mm: Mm, addr: number, length: number, flags: number): number {
   if (flags !== 0 || addr % PAGE_SIZE !== 0) return -EINVAL;
-  const end = addr + pageUp(length);
+  const size = pageAlign64(length);
+  const end = addr + size;
+  if (size === 0 && length !== 0) return -EINVAL;
   if (end >= 2 ** 64) return -EINVAL;
   if (end === addr) return 0;
   if (!isMappedWhole(mm, addr, end)) return -ENOMEM;

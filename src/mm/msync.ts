@@ -1,6 +1,6 @@
 // msync(2) (mm/msync.c).
 import { EBUSY, EINVAL, ENOMEM } from "../base/errno.ts";
-import { PAGE_SIZE, pageUp } from "../base/numbers.ts";
+import { PAGE_SIZE, pageAlign64 } from "../base/numbers.ts";
 import { MS_ASYNC, MS_INVALIDATE, MS_SYNC } from "./constants.ts";
 import type { Mm } from "./mm.ts";
 import { VM_LOCKED, VM_SHARED } from "./vma.ts";
@@ -9,8 +9,7 @@ import { VM_LOCKED, VM_SHARED } from "./vma.ts";
 export function msync(mm: Mm, addr: number, length: number, flags: number): number {
   if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) !== 0 || addr % PAGE_SIZE !== 0) return -EINVAL;
   if ((flags & MS_ASYNC) !== 0 && (flags & MS_SYNC) !== 0) return -EINVAL;
-  // Rounding up wraps to 0 at the top of 64 bits.
-  const end = addr + (pageUp(length) % 2 ** 64);
+  const end = addr + pageAlign64(length);
   if (end >= 2 ** 64) return -ENOMEM;
   let holes = 0;
   for (let at = addr; at < end;) {

@@ -245,9 +245,52 @@ export class ShmemObject extends MemoryObject {
     memory.objects.add(this);
   }
 
+  /** Pages in swap: their slots by index. They count as pages of the object as before. */
+  readonly #swapped = new Map<number, number>();
+
   /** Pages that this object holds of the commit limit. */
   get committedPages(): number {
-    return this.#accounting === "whole" ? pageUp(this.size) / PAGE_SIZE : this.pages.count;
+    return this.#accounting === "whole" ? pageUp(this.size) / PAGE_SIZE : this.pages.count + this.#swapped.size;
+  }
+  /** The slots that this object refers to. */
+  get swapSlots(): Iterable<number> {
+    return this.#swapped.values();
+  }
+  get swappedPages(): number {
+    return this.#swapped.size;
+  }
+  /** Page `index` is in swap. */
+  isSwapped(index: number): boolean {
+    return this.#swapped.has(index);
+  }
+
+  /** Page `index`, which nothing maps, leaves memory; its contents are in swap slot `slot`, or (0) they were zeros. */
+  swapOut(index: number, slot: number): void {
+    if (slot === 0) {
+      this.dropPage(index);
+      return;
+    }
+    super.dropPage(index);
+    this.#swapped.set(index, slot);
+  }
+  /** Brings a page back: its frame, or PAGE_NOMEM. */
+  swapIn(index: number): Pfn | number {
+    const pfn = this.addPage(index, KIND_SHMEM);
+    if (pfn === 0) return PAGE_NOMEM;
+    const { ram, frames, stat, swap } = this.memory;
+    const slot = this.#swapped.get(index)!;
+    swap!.load(slot, ram.u8.subarray(pfn * PAGE_SIZE, (pfn + 1) * PAGE_SIZE));
+    frames.flags[pfn] |= FRAME_DIRTY;
+    this.#swapped.delete(index);
+    swap!.put(slot);
+    stat.pswpin++;
+    this.lastWasRead = true;
+    return pfn;
+  }
+  /** All pages come back (swapoff): false if there is no memory for one. */
+  swapInAll(): boolean {
+    for (const index of [...this.#swapped.keys()]) if (this.swapIn(index) < 0) return false;
+    return true;
   }
 
   protected override resize(from: number, to: number): number {
@@ -259,6 +302,7 @@ export class ShmemObject extends MemoryObject {
   }
 
   protected override bringIn(index: number): Pfn | number {
+    if (this.#swapped.has(index)) return this.swapIn(index);
     if (this.#accounting === "pages" && !this.memory.commit(1)) return PAGE_NOSPC;
     if (this.#quota !== null && !this.#quota.charge(1)) {
       if (this.#accounting === "pages") this.memory.uncommit(1);
@@ -272,7 +316,7 @@ export class ShmemObject extends MemoryObject {
   }
 
   protected override readable(index: number): Pfn | number {
-    return this.pages.get(index);
+    return this.#swapped.has(index) ? this.swapIn(index) : this.pages.get(index);
   }
 
   protected override writable(index: number): Pfn | number {
@@ -282,8 +326,31 @@ export class ShmemObject extends MemoryObject {
 
   protected override dropPage(index: number): void {
     super.dropPage(index);
+    this.#giveBack();
+  }
+  /** A page does not count any more. */
+  #giveBack(): void {
     if (this.#accounting === "pages") this.memory.uncommit(1);
     this.#quota?.uncharge(1);
+  }
+
+  protected override removePages(first: number, end: number): number {
+    const removed = super.removePages(first, end);
+    if (this.#swapped.size === 0) return removed;
+    const gone = [...this.#swapped].filter(([index]) => index >= first && index < end);
+    for (const [index, slot] of gone) {
+      this.#swapped.delete(index);
+      this.memory.swap!.put(slot);
+      this.#giveBack();
+    }
+    return removed + gone.length;
+  }
+
+  protected override zeroPart(start: number, end: number): void {
+    const index = Math.floor(start / PAGE_SIZE);
+    const slot = start < end ? this.#swapped.get(index) : undefined;
+    if (slot === undefined) super.zeroPart(start, end);
+    else this.memory.swap!.zero(slot, start - index * PAGE_SIZE, end - start);
   }
 
   override allocate(start: number, end: number): number {
@@ -295,6 +362,7 @@ export class ShmemObject extends MemoryObject {
         this.memory.frames.flags[cached] &= ~FRAME_FALLOCATED;
         continue;
       }
+      if (this.#swapped.has(index)) continue;
       const pfn = this.bringIn(index);
       if (pfn < 0) {
         // All or nothing, as shmem_fallocate undoes.
@@ -377,6 +445,17 @@ export class FileObject extends MemoryObject {
       if (error < 0) result = error;
     }
     return result;
+  }
+
+  /** Writes page `index` if it is dirty. False if that failed; then it is still dirty. */
+  writeBack(index: number): boolean {
+    const { ram, frames } = this.memory;
+    const pfn = this.pages.get(index);
+    if (pfn === 0 || (frames.flags[pfn] & FRAME_DIRTY) === 0) return true;
+    const length = Math.min(PAGE_SIZE, this.size - index * PAGE_SIZE);
+    if (length > 0 && this.source.writePage(index, ram.bytes(pfn, 0, length), length) < 0) return false;
+    frames.flags[pfn] &= ~FRAME_DIRTY;
+    return true;
   }
 
   /** Frees clean pages that nothing maps (drop_caches, and when memory is short). Returns how many. */

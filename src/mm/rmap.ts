@@ -7,6 +7,7 @@ import type { Mm } from "./mm.ts";
 import type { MemoryObject } from "./object.ts";
 import { PTE_PRESENT, findTable, leafIndex, nextTableAddress } from "./page-table.ts";
 import type { Gather } from "./shootdown.ts";
+import { isSwapPte, swapSlot } from "./swap.ts";
 import { VM_SHARED, type Vma } from "./vma.ts";
 
 /** Which pages a zap takes: all, or (punching a hole) only the object's own, leaving private copies. */
@@ -53,7 +54,14 @@ export function zapTables(mm: Mm, start: number, end: number, gather: Gather, mo
     for (let index = leafIndex(va); index < stop; index++) {
       const word = (table << 10) + 2 * index;
       const pte = u32[word];
-      if ((pte & PTE_PRESENT) === 0) continue;
+      if ((pte & PTE_PRESENT) === 0) {
+        if (pte !== 0 && mode !== "shared only" && isSwapPte(pte)) {
+          u32[word] = 0;
+          mm.memory.swap!.put(swapSlot(pte));
+          mm.swapPages--;
+        }
+        continue;
+      }
       const pfn = (pte >>> 10) as Pfn;
       const kind = frames.kind[pfn];
       if (mode === "shared only" && kind === KIND_ANON) continue;

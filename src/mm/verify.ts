@@ -8,7 +8,9 @@ import { type FrameAllocator, KIND_ANON, KIND_FILE, KIND_FREE, KIND_SHMEM, KIND_
 import type { MemoryManager } from "./memory-manager.ts";
 import { Mm } from "./mm.ts";
 import { PTE_PRESENT, PTE_PROT_NONE, protectionBits, readLeaf } from "./page-table.ts";
+import { ShmemObject } from "./object.ts";
 import { countRss } from "./rmap.ts";
+import { isSwapPte, swapSlot } from "./swap.ts";
 import { VM_ACCOUNT, VM_SHARED, VM_WRITE, type Vma } from "./vma.ts";
 
 /** Throws KernelBug with every mismatch found (the first 20 as text). */
@@ -22,6 +24,8 @@ class Verification {
   /** Expected references and mappings of each frame. */
   readonly #references: Int32Array;
   readonly #mappings: Int32Array;
+  /** Expected references of each swap slot. */
+  readonly #slots: number[] = [];
   /** The mm that a page table belongs to. */
   readonly #tableOwner = new Map<number, Mm>();
 
@@ -42,6 +46,7 @@ class Verification {
     for (const mm of mms) if (!hosts.has(mm)) this.#checkMm(mm);
     this.#checkObjects();
     this.#checkFrames();
+    this.#checkSwap();
     this.#checkCommit();
     this.#checkTlbs();
     if (this.#problems.length === 0) return;
@@ -65,6 +70,7 @@ class Verification {
     this.#expect(`${name} rssAnon`, mm.rssAnon, count.rssAnon);
     this.#expect(`${name} rssFile`, mm.rssFile, count.rssFile);
     this.#expect(`${name} rssShmem`, mm.rssShmem, count.rssShmem);
+    this.#expect(`${name} swapPages`, mm.swapPages, count.swapPages);
     this.#expect(`${name} totalVm`, mm.totalVm, count.totalVm);
     this.#expect(`${name} dataVm`, mm.dataVm, count.dataVm);
     this.#expect(`${name} execVm`, mm.execVm, count.execVm);
@@ -128,6 +134,11 @@ class Verification {
   #checkLeaf(mm: Mm, va: number, pte: number, count: Mm): void {
     const { frames, zeroPage } = this.#memory;
     const where = (): string => `mm ${mm.id}: entry ${pte.toString(16)} for ${va.toString(16)}`;
+    if (isSwapPte(pte)) {
+      count.swapPages++;
+      this.#slots[swapSlot(pte)] = (this.#slots[swapSlot(pte)] ?? 0) + 1;
+      return;
+    }
     if ((pte & PTE_PRESENT) === 0) {
       this.#problems.push(`${where()} is neither empty nor present`);
       return;
@@ -194,6 +205,21 @@ class Verification {
         if (vma.mm.vmas.lookup(vma.start) !== vma)
           this.#problems.push(`a ${object.kind} object lists VMA ${vma.start.toString(16)}, which is gone`);
     }
+  }
+
+  /** Slots are referred to by entries and by shmem objects, as often as they count. */
+  #checkSwap(): void {
+    const { swap, objects } = this.#memory;
+    for (const object of objects)
+      if (object instanceof ShmemObject)
+        for (const slot of object.swapSlots) this.#slots[slot] = (this.#slots[slot] ?? 0) + 1;
+    if (swap === null) {
+      this.#expect("entries for swap that is not there", this.#slots.length, 0);
+      return;
+    }
+    for (let slot = 1; slot <= swap.pages && slot < Math.max(this.#slots.length, swap.used + 1); slot++)
+      this.#expect(`references of swap slot ${slot}`, swap.references(slot), this.#slots[slot] ?? 0);
+    this.#expect("swap slots in use", swap.used, this.#slots.filter((count) => count > 0).length);
   }
 
   #checkFrames(): void {

@@ -102,6 +102,8 @@ export const VM_GROWSDOWN = 0x100;
 /** A window on an mshare region (the series' bit is above 31; this one is VM_UFFD_MISSING's, unused here). */
 export const VM_MSHARE = 0x200;
 export const VM_PFNMAP = 0x400;
+/** MAP_DROPPABLE: bit 40 in Linux; bit 11 is unused. Nothing is dropped: memory that may go at any time may also stay. */
+export const VM_DROPPABLE = 0x800;
 export const VM_LOCKED = 0x2000;
 export const VM_IO = 0x4000;
 export const VM_SEQ_READ = 0x8000;
