@@ -4,6 +4,7 @@
 // Calls are followed into their bodies: a block is known by its pc and its context, the return addresses of the calls that led to it.
 // A `ret` in a context goes back to the return address, under the guard that ra holds it.
 import type { Decoded } from "../isa/instruction.ts";
+import { facts } from "./facts.ts";
 
 export interface CodeSource {
   /** The instruction at a virtual address, or undefined if its page is not known to be executable now or it is not legal. */
@@ -57,23 +58,22 @@ export interface Limits {
 
 /** Functions that an indirect call is followed into. */
 const MAX_CALLEES = 2;
+/** Contexts of a region; the keys have room for them. */
+const MAX_CONTEXTS = 64;
 const RA = 1;
 const T0 = 5;
 const DYNAMIC = 7;
 const RNE = 0;
 const RTZ = 1;
-/** Done by the interpreter: traps, and what always takes the slow path. */
-const INTERPRETED = /^(ecall|ebreak|fclass\..)$/;
 /** CSRs that are done inline: fflags, frm, fcsr. */
 const LAST_FLOAT_CSR = 3;
 
 /** False for instructions that a region leaves to the interpreter. */
 export function isCompilable(d: Decoded): boolean {
-  const { name, tokens } = d.instruction;
-  if (INTERPRETED.test(name)) return false;
-  if (tokens.includes("csr")) return d.imm <= LAST_FLOAT_CSR;
-  if (!tokens.includes("rm")) return true;
-  return d.rm === RNE || d.rm === DYNAMIC || (d.rm === RTZ && tokens.includes("rd"));
+  const { isInterpreted, isCsr, rounds, rd } = facts(d);
+  if (isInterpreted) return false;
+  if (isCsr) return d.imm <= LAST_FLOAT_CSR;
+  return !rounds || d.rm === RNE || d.rm === DYNAMIC || (d.rm === RTZ && rd);
 }
 
 const isLink = (register: number): boolean => register === RA || register === T0;
@@ -81,18 +81,20 @@ const isLink = (register: number): boolean => register === RA || register === T0
 class Discovery {
   private readonly source: CodeSource;
   private readonly limits: Limits;
-  private readonly lines = new Map<string, Line>();
-  private readonly leaders = new Map<string, { pc: number; context: Context | undefined }>();
-  private readonly blocks = new Map<string, Block>();
-  private readonly contexts = new Map<string, Context>();
+  private readonly lines = new Map<number, Line>();
+  private readonly leaders = new Map<number, { pc: number; context: Context | undefined }>();
+  private readonly blocks = new Map<number, Block>();
+  private readonly contexts = new Map<number, Context>();
 
   constructor(source: CodeSource, limits: Limits) {
     this.source = source;
     this.limits = limits;
   }
 
-  private key(pc: number, context: Context | undefined): string {
-    return `${pc}/${context?.id ?? 0}`;
+  /** Unlike for each pc (which is even) and context; of contexts that are too many, a key that is never found. */
+  private key(pc: number, context: Context | undefined): number {
+    const id = context?.id ?? 0;
+    return id < 2 * MAX_CONTEXTS ? pc * 64 + id : NaN;
   }
 
   private enter(returnTo: number, parent: Context | undefined): Context {
@@ -116,7 +118,7 @@ class Discovery {
       case "jalr":
         return this.indirect(line, context);
       default:
-        if (d.instruction.tokens.includes("b"))
+        if (facts(d).isBranch)
           return [
             { pc: next, context },
             { pc: pc + d.imm, context },
@@ -165,7 +167,8 @@ class Discovery {
         const straight = successors.length === 1 && successors[0].pc === pc + d.length && !d.instruction.ends;
         if (!straight) {
           for (const successor of successors) {
-            if ((successor.context?.depth ?? 0) > this.limits.depth) continue;
+            const { depth, id } = successor.context ?? { depth: 0, id: 0 };
+            if (depth > this.limits.depth || id >= MAX_CONTEXTS) continue;
             const target = this.key(successor.pc, successor.context);
             if (!this.leaders.has(target)) queue.push(successor);
             this.leaders.set(target, successor);

@@ -2,7 +2,8 @@
 // words (words.ts) where. Pure analysis of the blocks that discover.ts found.
 import type { Block, Edge, Line } from "./discover.ts";
 import type { Decoded } from "../isa/instruction.ts";
-import { givesSingle, givesWord } from "./words.ts";
+import { facts } from "./facts.ts";
+import { givesWord } from "./words.ts";
 
 /** Sets of registers: bit i of `x` for x[i], of `f` for f[i]. */
 export interface Registers {
@@ -78,19 +79,15 @@ const count = (bits: number): number => {
 
 /** Calls `visit` for each register of an instruction's sources, then of its result. */
 export function sourcesOf(d: Decoded): Registers {
-  const { tokens } = d.instruction;
-  let [x, f] = [0, 0];
-  if (tokens.includes("rs1")) x |= bit(d.rs1);
-  if (tokens.includes("rs2")) x |= bit(d.rs2);
-  if (tokens.includes("fs1")) f |= bit(d.rs1);
-  if (tokens.includes("fs2")) f |= bit(d.rs2);
-  if (tokens.includes("fs3")) f |= bit(d.rs3);
+  const { rs1, rs2, fs1, fs2, fs3 } = facts(d);
+  const x = (rs1 ? bit(d.rs1) : 0) | (rs2 ? bit(d.rs2) : 0);
+  const f = (fs1 ? bit(d.rs1) : 0) | (fs2 ? bit(d.rs2) : 0) | (fs3 ? bit(d.rs3) : 0);
   return { x: x & ~1, f };
 }
 
 export function resultOf(d: Decoded): Registers {
-  const { tokens } = d.instruction;
-  return { x: tokens.includes("rd") ? bit(d.rd) & ~1 : 0, f: tokens.includes("fd") ? bit(d.rd) : 0 };
+  const { rd, fd } = facts(d);
+  return { x: rd ? bit(d.rd) & ~1 : 0, f: fd ? bit(d.rd) : 0 };
 }
 
 /** Updates the set of words after an instruction. */
@@ -102,7 +99,7 @@ export function transferWords(d: Decoded, words: Registers): void {
     else words.x &= ~result.x;
   }
   if (result.f !== 0) {
-    if (givesSingle(d)) words.f |= result.f;
+    if (facts(d).givesSingle) words.f |= result.f;
     else words.f &= ~result.f;
   }
 }
@@ -346,21 +343,17 @@ function redirect(block: Block, keep: (edge: Edge) => boolean): void {
 
 /** Remembered pages: at most this many, of bases used this often. */
 const MAX_REMEMBERED = 8;
-/** What moves a pointer within the object it points to, more often than not. */
-const STEADY = /^(addi|add|sub|lui|auipc)$/;
-
-/** "loads.<base>" or "stores.<base>" of an access that may remember its page, else undefined. */
+/** "load.<base>" or "store.<base>" of an access, else undefined. */
 function accessKey({ d }: Line): string | undefined {
-  const { name, operands } = d.instruction;
-  if (!operands.endsWith("(rs1)") || operands.endsWith(", (rs1)") || name === "jalr") return undefined;
-  return `${operands.includes("s(") ? "stores" : "loads"}.${d.rs1}`;
+  const { access } = facts(d);
+  return access && `${access}.${d.rs1}`;
 }
 
 /** Accesses whose base register was last moved, not loaded from memory nor made of bits. */
 function chooseRemembered(nodes: readonly Node[]): Set<Line> {
   let unsteadyAnywhere = 0;
   for (const { block } of nodes) {
-    for (const { d } of block.lines) if (!STEADY.test(d.instruction.name)) unsteadyAnywhere |= resultOf(d).x;
+    for (const { d } of block.lines) if (!facts(d).isSteady) unsteadyAnywhere |= resultOf(d).x;
   }
   const sites = new Map<string, Line[]>();
   for (const { block } of nodes) {
@@ -369,7 +362,7 @@ function chooseRemembered(nodes: readonly Node[]): Set<Line> {
       const key = accessKey(line);
       if (key !== undefined && (unsteady & bit(line.d.rs1)) === 0) sites.set(key, [...(sites.get(key) ?? []), line]);
       const result = resultOf(line.d).x;
-      unsteady = STEADY.test(line.d.instruction.name) ? unsteady & ~result : unsteady | result;
+      unsteady = facts(line.d).isSteady ? unsteady & ~result : unsteady | result;
     }
   }
   const most = [...sites.values()].sort((a, b) => b.length - a.length).slice(0, MAX_REMEMBERED);

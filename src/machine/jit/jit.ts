@@ -1,7 +1,7 @@
 // The JIT's manager: compiles what the interpreter found to be hot, keeps regions by (frame, virtual address), drops them when their
 // code changes, bounds their number and size. Owns the table of region functions and the entries in code pages (layout.ts).
 import { PAGE_SIZE, type Pfn } from "../../base/numbers.ts";
-import { Code, ModuleBuilder } from "../../wasm/assembler.ts";
+import { ModuleBuilder } from "../../wasm/assembler.ts";
 import type { CodeCache } from "../code-cache.ts";
 import { REGION_SIGNATURE, type RegionImports } from "../interpreter.ts";
 import type { Decoded } from "../isa/instruction.ts";
@@ -97,6 +97,7 @@ export interface JitStats {
 /** Reads guest code through the execute translations that a hart's TLB holds now, and notes the pages it read. */
 class TlbSource implements CodeSource {
   readonly pages = new Map<number, CodePage | undefined>();
+  private readonly decoded = new Map<number, Decoded | undefined>();
   private readonly options: JitOptions;
   private readonly tlb: number;
 
@@ -124,6 +125,11 @@ class TlbSource implements CodeSource {
   }
 
   decode(pc: number): Decoded | undefined {
+    if (!this.decoded.has(pc)) this.decoded.set(pc, this.decodeAt(pc));
+    return this.decoded.get(pc);
+  }
+
+  private decodeAt(pc: number): Decoded | undefined {
     const low = this.half(pc);
     if (low === undefined || (low & 3) !== 3) return low === undefined ? undefined : decode(low);
     const high = this.half(pc + 2);
@@ -260,14 +266,12 @@ export class Jit {
     this.stats.compileMs += performance.now() - started;
   }
 
-  /** One module of all parts. Each is emitted twice: the first time shows which exits there are. */
+  /** One module of all parts. */
   private build(hart: number, parts: readonly Part[], assumptions: Assumptions): void {
     const builder = new ModuleBuilder(this.options.layout.pages);
     const sizes = parts.map(({ flow, pages }, i) => {
       const plan = { flow, pages, assumeInexact: assumptions.assumeInexact };
-      const trial = new RegionEmitter(new Code(REGION_SIGNATURE.parameters), plan);
-      trial.emit();
-      return builder.function(REGION_SIGNATURE, `r${i}`, (code) => new RegionEmitter(code, plan, trial).emit());
+      return builder.function(REGION_SIGNATURE, `r${i}`, (code) => new RegionEmitter(code, plan).emit());
     });
     const bytes = builder.finish();
     const runs = this.instantiate(hart, parts, bytes);

@@ -2,15 +2,7 @@
 // Measured: narrowing made SHA-256 1.3 times as fast (V8 finds rotates, and extensions go away).
 import { op } from "../../wasm/assembler.ts";
 import type { Decoded } from "../isa/instruction.ts";
-
-/** Results that are sign-extended words whatever the operands. */
-const ALWAYS = new Set(
-  (
-    "lui addiw slliw srliw sraiw addw subw sllw srlw sraw lb lh lw lbu lhu slt sltu slti sltiu mulw divw divuw remw remuw " +
-    "feq.s flt.s fle.s feq.d flt.d fle.d fcvt.w.s fcvt.wu.s fcvt.w.d fcvt.wu.d fmv.x.w lr.w sc.w sc.d " +
-    "amoswap.w amoadd.w amoxor.w amoand.w amoor.w amomin.w amomax.w amominu.w amomaxu.w"
-  ).split(" "),
-);
+import { facts } from "./facts.ts";
 
 /** On words these do in 32 bits what they do in 64: the result, or the condition, is the same word. */
 const ON_WORDS: Readonly<Record<string, number>> = {
@@ -41,11 +33,6 @@ export const WORD_LOADS: ReadonlyMap<number, number> = new Map([
   [op.i64Load32S, op.i32Load],
 ]);
 
-const SINGLE_RESULTS = /^(flw|f(add|sub|mul|div|sqrt|madd|msub|nmadd|nmsub|min|max)\.s|fcvt\.s\..*)$/;
-
-/** True if the instruction gives a single that it boxes itself (Emitter.setFs): kept in an f32 local. */
-export const givesSingle = (d: Decoded): boolean => SINGLE_RESULTS.test(d.instruction.name);
-
 /** A copy of x[rs] (0: of zero): the number of rs, else undefined. */
 export function copied(d: Decoded): number | undefined {
   const { name } = d.instruction;
@@ -61,13 +48,13 @@ export function wordOperation(d: Decoded, isWord: (register: number) => boolean)
   // The result of a mask without sign bit is a word whatever the other operand.
   if (d.instruction.name === "andi" && d.imm >= 0) return operation;
   if (!isWord(d.rs1)) return undefined;
-  return d.instruction.tokens.includes("rs2") && !isWord(d.rs2) ? undefined : operation;
+  return facts(d).rs2 && !isWord(d.rs2) ? undefined : operation;
 }
 
 /** Whether the integer result is a sign-extended word, given which sources are. */
 export function givesWord(d: Decoded, isWord: (register: number) => boolean): boolean {
+  if (facts(d).givesWord) return true;
   const { name } = d.instruction;
-  if (ALWAYS.has(name)) return true;
   const source = copied(d);
   if (source !== undefined) return isWord(source);
   if (name === "addi" && d.rs1 === 0) return true;
