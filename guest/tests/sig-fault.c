@@ -17,7 +17,7 @@ static void handler(int sig, siginfo_t *info, void *context)
 }
 
 extern char load_at[], illegal_at[], break_at[], amo_at[];
-static long do_load(volatile void *p)
+__attribute__((noinline)) static long do_load(volatile void *p)
 {
 	long value = 77;
 	asm volatile(".option push\n.option norvc\n.globl load_at\nload_at: ld %0, 0(%1)\n.option pop" : "+r"(value) : "r"(p) : "memory");
