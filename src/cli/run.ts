@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { AuditRecorder } from "../audit/recorder.ts";
+import { endOfLine } from "../host/node.ts";
 import {
   type Engine,
   Machine,
@@ -170,8 +171,8 @@ export async function compare(
   return { shared, separate };
 }
 
-/** A line on standard error. */
-const say = (line: string): void => void process.stderr.write(line + "\n");
+/** Lines on standard error. */
+const say = (text: string): void => void process.stderr.write(text.replaceAll("\n", endOfLine()) + endOfLine());
 
 function report(flags: RunFlags, text: string): void {
   if (flags.report === undefined) say(text);

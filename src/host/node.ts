@@ -1,5 +1,6 @@
 // Node as a host: clock, randomness, the three standard streams (synchronous and byte-exact), terminal mode and size, signals.
 // Used by src/index.ts and the command; the kernel sees only HostPorts. Host directories are in node-fs.ts.
+import { spawnSync } from "node:child_process";
 import { randomFillSync } from "node:crypto";
 import { fstatSync, readSync, writeSync } from "node:fs";
 import { constants } from "node:os";
@@ -34,6 +35,9 @@ const sizeOf = (stream: { isTTY?: boolean; columns?: number; rows?: number }): S
   stream.isTTY ? { columns: stream.columns ?? 80, rows: stream.rows ?? 24 } : null;
 
 const errorCode = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? "";
+
+/** What ends a line that the host itself prints: the terminal is the guest's while a program runs. */
+export const endOfLine = (): string => (process.stdin.isTTY && (process.stdin as ReadStream).isRaw ? "\r\n" : "\n");
 
 /** A file descriptor of this process. Written synchronously, so that order and bytes are the guest's, whatever the descriptor is. */
 class DescriptorOutput implements HostOutput {
@@ -114,7 +118,11 @@ class StreamInput implements HostInput {
   start(): void {
     if (this.#state !== "unread") return;
     this.#state = "open";
-    if (process.stdin.isTTY) (process.stdin as ReadStream).setRawMode(true);
+    if (process.stdin.isTTY) {
+      (process.stdin as ReadStream).setRawMode(true);
+      // Node's raw mode still has the terminal make "\r\n" of "\n"; the guest's does that. Without stty there are two "\r".
+      spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
+    }
     process.stdin.on("data", this.#take).on("end", this.#end).on("error", this.#end);
     process.stdin.resume();
   }
@@ -164,7 +172,7 @@ export class NodeHost implements Host {
       stdout: stdout === "inherit" ? new DescriptorOutput(1, process.stdout) : new FunctionOutput(stdout),
       stderr: errors,
       onResize: null,
-      log: options.log ?? ((line) => void errors.write(Buffer.from(line + "\n"))),
+      log: options.log ?? ((line) => void errors.write(Buffer.from(line + endOfLine()))),
     };
   }
 
