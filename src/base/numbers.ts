@@ -22,8 +22,13 @@ export const PGD_SIZE = 2 ** 39;
 
 /** Rounds down to a page boundary; exact for every number up to 2^53. */
 export const pageDown = (n: number): number => n - (n % PAGE_SIZE);
-/** Rounds up to a page boundary. */
-export const pageUp = (n: number): number => pageDown(n + PAGE_SIZE - 1);
+/** Rounds up to a page boundary; exact for every number up to 2^53, and for multiples of 4096 above. */
+export const pageUp = (n: number): number => {
+  const rest = n % PAGE_SIZE;
+  return rest === 0 ? n : n - rest + PAGE_SIZE;
+};
+/** As C rounds an unsigned 64-bit size up (PAGE_ALIGN): sizes above 2^64 - 4096 wrap to 0. */
+export const pageAlign64 = (n: number): number => (n > 2 ** 64 - PAGE_SIZE ? 0 : pageUp(n));
 /** Rounds down to a multiple of `unit` (> 0). */
 export const alignDown = (n: number, unit: number): number => n - (n % unit);
 /** Rounds up to a multiple of `unit` (> 0). */
