@@ -68,7 +68,7 @@ export function boot(options: BootOptions): Kernel {
   hardware.readTime = () => BigInt(clock.ticks());
 
   // 2. Memory, and the regions on top of it.
-  const memory = new MemoryManager(hardware, { random: fraction, ...options.memory });
+  const memory = new MemoryManager(hardware, { random: fraction, verify: verify ?? false, ...options.memory });
   const mshare = new MshareManager(memory, { share, random: fraction });
 
   // 3. The kernel, with the tables that exist once.
@@ -100,7 +100,7 @@ export function boot(options: BootOptions): Kernel {
   kernel.init = makeInit(kernel);
   installMshare(kernel);
   installOomKiller(kernel);
-  if (kernel.verifier !== null) kernel.processExitHooks.push(() => kernel.verifier!.check());
+  if (kernel.verifier !== null) kernel.processExitHooks.push(() => kernel.verifier!.exited());
   return kernel;
 }
 
