@@ -239,7 +239,7 @@ static void racing(void)
 		}
 	}
 	int passed = 0;
-	for (int i = 0; i < 50; i++) {
+	for (int i = 0; i < 20; i++) {
 		map_anon(fd, PAGE, PAGE, RW);
 		sched_yield();
 		mshare_protect(fd, PAGE, PAGE, PROT_READ);
