@@ -55,9 +55,10 @@ class ProcRoot extends StaticDir {
       this.add(name, new TextInode(fs, 0o444, { read }));
     };
     // In the order in which Linux lists them: shorter names first.
+    this.add("net", new TextLink(fs, "self/net"));
     file("stat", system.statText);
     this.add("sys", makeSysctl(fs, kernel));
-    file("swaps", system.SWAPS_TEXT);
+    file("swaps", system.ofKernel(kernel, system.swapsText));
     file("mshare", ({ mshare }) => mshare.text());
     this.add("mounts", new TextLink(fs, "self/mounts"));
     file("uptime", system.uptimeText);
@@ -65,9 +66,11 @@ class ProcRoot extends StaticDir {
     file("cmdline", "\n");
     file("cpuinfo", system.cpuinfoText);
     file("devices", system.DEVICES_TEXT);
+    file("modules", "");
     file("loadavg", system.loadavgText);
     file("meminfo", system.meminfoText);
     file("version", system.versionText);
+    file("diskstats", "");
     file("interrupts", system.interruptsText);
     file("partitions", "");
     file("filesystems", system.filesystemsText);

@@ -418,6 +418,7 @@ const isDevice = (mode: number): boolean => !isRegular(mode) && !isDir(mode);
 /** Counts what a call reads or writes for /proc/PID/io. */
 function counting(way: "read" | "write", handler: Handler): Handler {
   const count = (task: Task, result: number): number => {
+    if (result === -EBADF) return result;
     const { usage } = task;
     if (way === "read") {
       usage.readCalls++;

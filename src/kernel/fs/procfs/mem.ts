@@ -1,14 +1,10 @@
-// /proc/PID/mem, pagemap and clear_refs: the memory of a process and the state of its pages, by address.
+// /proc/PID/mem and clear_refs: the memory of a process by address, and forgetting which pages it has touched.
 
 import { EINVAL, EIO } from "../../../base/errno.ts";
-import { TASK_SIZE } from "../../../base/limits.ts";
-import { PAGE_SIZE } from "../../../base/numbers.ts";
-import { PTE_A, ptePfn } from "../../../machine/pte.ts";
-import { KIND_ANON, KIND_ZERO } from "../../../mm/frame.ts";
+import { PTE_A } from "../../../machine/pte.ts";
 import type { Mm } from "../../../mm/mm.ts";
-import { findTable, leafIndex, readLeaf, PTE_PRESENT } from "../../../mm/page-table.ts";
+import { findTable, leafIndex } from "../../../mm/page-table.ts";
 import { accessRemote } from "../../../mm/usercopy.ts";
-import { CAP_SYS_ADMIN } from "../../creds.ts";
 import type { Task } from "../../task.ts";
 import { SEEK_CUR, SEEK_SET } from "../abi.ts";
 import { OpenFile } from "../file.ts";
@@ -17,7 +13,7 @@ import { parseNumber } from "./format.ts";
 import { walkLeaves } from "./smaps.ts";
 
 /** Positions are addresses; the whole range of a long can be asked for. */
-abstract class AddressFile extends OpenFile {
+export abstract class AddressFile extends OpenFile {
   protected readonly mm: Mm;
   constructor(mm: Mm, path: Path, flags: number) {
     super(flags, path);
@@ -59,49 +55,6 @@ export class MemoryFile extends AddressFile {
     if (n <= 0) return -EIO;
     if (pos === undefined) this.pos = at + n;
     return n;
-  }
-}
-
-// The bits of a pagemap entry (Documentation/admin-guide/mm/pagemap.rst).
-const PM_MMAP_EXCLUSIVE = 1n << 56n;
-const PM_FILE = 1n << 61n;
-const PM_PRESENT = 1n << 63n;
-const ENTRY = 8;
-
-/** An open /proc/PID/pagemap: 64 bits for each page. */
-export class PagemapFile extends AddressFile {
-  /** Frame numbers are for CAP_SYS_ADMIN. */
-  readonly #showFrames: boolean;
-  constructor(opener: Task, mm: Mm, path: Path, flags: number) {
-    super(mm, path, flags);
-    this.#showFrames = opener.capable(CAP_SYS_ADMIN);
-  }
-  override seek(offset: number, whence: number): number {
-    return whence === SEEK_SET || whence === SEEK_CUR ? super.seek(offset, whence) : -EINVAL;
-  }
-  override read(_task: Task, length: number, pos: number | undefined): Uint8Array | number {
-    const at = pos ?? this.pos;
-    if (!this.alive) return new Uint8Array(0);
-    if (at % ENTRY !== 0 || length % ENTRY !== 0) return -EINVAL;
-    const first = at / ENTRY;
-    const count = Math.min(length / ENTRY, Math.max(0, TASK_SIZE / PAGE_SIZE - first), 1 << 17);
-    const bytes = new Uint8Array(count * ENTRY);
-    const view = new DataView(bytes.buffer);
-    for (let i = 0; i < count; i++) view.setBigUint64(i * ENTRY, this.#entry((first + i) * PAGE_SIZE), true);
-    if (pos === undefined) this.pos = at + bytes.length;
-    return bytes;
-  }
-  #entry(va: number): bigint {
-    const { frames, ram } = this.mm.memory;
-    const pte = readLeaf(ram, this.mm.root, va);
-    if ((pte & PTE_PRESENT) === 0) return 0n;
-    const pfn = ptePfn(pte);
-    let entry = PM_PRESENT | (this.#showFrames ? BigInt(pfn) : 0n);
-    const kind = frames.kind[pfn];
-    if (kind === KIND_ZERO) return entry;
-    if (kind !== KIND_ANON) entry |= PM_FILE;
-    if (frames.mapcount[pfn] === 1) entry |= PM_MMAP_EXCLUSIVE;
-    return entry;
   }
 }
 

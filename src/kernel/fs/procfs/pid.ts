@@ -13,9 +13,10 @@ import { type DirEntry, FilePath, type Filesystem, type Inode, Path, entryOf } f
 import { FdDir, FdInfoDir, OwnedText } from "./fd.ts";
 import { hex, parseNumber } from "./format.ts";
 import { mapsText } from "./maps.ts";
-import { MemoryFile, PagemapFile, clearRefs } from "./mem.ts";
+import { MemoryFile, clearRefs } from "./mem.ts";
 import { mountInfoText, mountStatsText, mountsText } from "./mounts.ts";
-import { type Owner, PseudoDir, PseudoInode } from "./node.ts";
+import { PagemapFile } from "./pagemap.ts";
+import { type Owner, PseudoDir, PseudoInode, StaticDir, TextInode } from "./node.ts";
 import { smapsRollupText, smapsText } from "./smaps.ts";
 import { limitsText, oomScore, statText, statmText, statusText } from "./status.ts";
 import { Subject } from "./subject.ts";
@@ -55,12 +56,12 @@ function single(mode: number, read: (task: Task, subject: Subject, reader: Task)
 }
 
 /** A file of which only those who may inspect the task see the text. */
-function inspected(mode: number, read: (task: Task) => string): Maker {
+function inspected(mode: number, read: (task: Task, reader: Task) => string): Maker {
   return (fs, subject) =>
     new OwnedText(fs, mode, subject, {
       read: (reader) => {
         const task = subject.inspect(reader);
-        return typeof task === "number" ? task : read(task);
+        return typeof task === "number" ? task : read(task, reader);
       },
     });
 }
@@ -218,12 +219,12 @@ const clearRefsFile: Maker = (fs, subject) =>
   });
 
 /** The call that a task waits in: number, six arguments, stack and program counter. */
-function syscallText(task: Task): string {
-  if (task.state === "R") return "running\n";
+function syscallText(task: Task, reader: Task): string {
+  if (task.state === "R" && task !== reader) return "running\n";
   const { regs } = task;
   const word = (i: number): string => `0x${hex((BigInt(regs.hi(i) >>> 0) << 32n) | BigInt(regs.lo(i) >>> 0))}`;
   const where = `${word(2)} 0x${hex(regs.pc)}`;
-  if (task.call === null) return `-1 ${where}\n`;
+  if (task.call === null && task !== reader) return `-1 ${where}\n`;
   const a0 = `0x${hex((BigInt(task.callA0Hi >>> 0) << 32n) | BigInt(task.callA0Lo >>> 0))}`;
   return `${task.callNr} ${a0} ${[11, 12, 13, 14, 15].map(word).join(" ")} ${where}\n`;
 }
@@ -278,11 +279,19 @@ const timerSlack: Maker = (fs, subject) => {
   });
 };
 
+/** What the network namespace has: UNIX sockets. */
+function netDir(fs: Filesystem): StaticDir {
+  const directory = new StaticDir(fs);
+  directory.add("unix", new TextInode(fs, 0o444, { read: (reader) => reader.kernel.vfs.sockets.text() }));
+  return directory;
+}
+
 /** tgid_base_stuff and tid_base_stuff. */
 const ENTRIES: readonly Entry[] = [
   processOnly("task", (fs, subject) => new TaskListDir(fs, subject)),
   both("fd", (fs, subject) => new FdDir(fs, subject)),
   both("fdinfo", (fs, subject) => new FdInfoDir(fs, subject)),
+  both("net", (fs) => netDir(fs)),
   both(
     "environ",
     memory(0o400, (mm) => (mm.envEnd === 0 ? "" : peek(mm, mm.envStart, mm.envEnd)), "ESRCH"),
@@ -395,8 +404,8 @@ export class SubjectDir extends PseudoDir {
     super(fs);
     this.subject = subject;
     this.#entries = subject.whole ? ENTRIES : ENTRIES.filter((entry) => entry.threads);
-    // "task", "fd" and "fdinfo" are directories.
-    this.nlink = subject.whole ? 5 : 4;
+    // "task", "fd", "fdinfo" and "net" are directories.
+    this.nlink = subject.whole ? 6 : 5;
   }
   protected override owner(): Owner {
     const { task } = this.subject;

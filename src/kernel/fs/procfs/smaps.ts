@@ -4,7 +4,9 @@ import { PAGE_SIZE, PMD_SIZE } from "../../../base/numbers.ts";
 import { PTE_A, PTE_D, ptePfn } from "../../../machine/pte.ts";
 import { FRAME_DIRTY, FRAME_LAZYFREE, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_ZERO } from "../../../mm/frame.ts";
 import type { Mm } from "../../../mm/mm.ts";
-import { PTE_PRESENT, findTable, leafIndex, nextTableAddress } from "../../../mm/page-table.ts";
+import { ShmemObject } from "../../../mm/object.ts";
+import { PTE_PRESENT, findTable, leafIndex, nextTableAddress, readLeaf } from "../../../mm/page-table.ts";
+import { isSwapPte, swapSlot } from "../../../mm/swap.ts";
 import * as vm from "../../../mm/vma.ts";
 import type { Vma } from "../../../mm/vma.ts";
 import { windowOf, windowUsage } from "../../../mshare/usage.ts";
@@ -13,6 +15,8 @@ import { mapsLine } from "./maps.ts";
 
 /** Bytes of one VMA or of all (struct mem_size_stats); the pss numbers may have fractions. */
 class MemSizeStats {
+  swap = 0;
+  swapPss = 0;
   resident = 0;
   pss = 0;
   pssDirty = 0;
@@ -78,12 +82,31 @@ export function walkLeaves(mm: Mm, start: number, end: number, visit: (va: numbe
   }
 }
 
+/** Pages in swap: private ones by their entries, of shmem what the object has there and nobody has mapped. */
+function accountSwap(stats: MemSizeStats, mm: Mm, vma: Vma): void {
+  const { swap, ram } = mm.memory;
+  if (swap === null || swap.used === 0) return;
+  const { object } = vma;
+  if (object instanceof ShmemObject && (vma.flags & vm.VM_SHARED) !== 0) {
+    for (let page = 0; page < vma.pages; page++) if (object.isSwapped(vma.pgoff + page)) stats.swap += PAGE_SIZE;
+    stats.swapPss = stats.swap;
+    return;
+  }
+  for (let va = nextTableAddress(ram, mm.root, vma.start, vma.end); va < vma.end; va += PAGE_SIZE) {
+    const pte = readLeaf(ram, mm.root, va);
+    if (!isSwapPte(pte)) continue;
+    stats.swap += PAGE_SIZE;
+    stats.swapPss += PAGE_SIZE / swap.references(swapSlot(pte));
+  }
+}
+
 /** What the page tables say about [vma.start, vma.end). */
 function gather(mm: Mm, vma: Vma): MemSizeStats {
   const stats = new MemSizeStats();
   const window = windowOf(vma);
   if (window === null) {
     walkLeaves(mm, vma.start, vma.end, (_va, pte) => account(stats, vma, pte));
+    accountSwap(stats, mm, vma);
     return stats;
   }
   const usage = windowUsage(window);
@@ -118,8 +141,8 @@ function sizesText(stats: MemSizeStats, part: "vma" | "rollup"): string {
     ["FilePmdMapped", 0],
     ["Shared_Hugetlb", 0],
     ["Private_Hugetlb", 0],
-    ["Swap", 0],
-    ["SwapPss", 0],
+    ["Swap", stats.swap],
+    ["SwapPss", stats.swapPss],
     ["Locked", stats.pssLocked],
   );
   return lines.map(([name, bytes]) => kbLine(name, kb(bytes))).join("");

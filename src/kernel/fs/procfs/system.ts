@@ -70,7 +70,7 @@ export function meminfoText(kernel: Kernel): string {
     ["Unevictable", locked],
     ["Mlocked", locked],
     ["SwapTotal", swap],
-    ["SwapFree", swap],
+    ["SwapFree", swap - (memory.swap?.used ?? 0)],
     ["Zswap", 0],
     ["Zswapped", 0],
     ["Dirty", dirty],
@@ -127,8 +127,8 @@ export function vmstatText(kernel: Kernel): string {
     ["nr_page_table_pages", tables],
     ["pgpgin", 0],
     ["pgpgout", 0],
-    ["pswpin", 0],
-    ["pswpout", 0],
+    ["pswpin", stat.pswpin],
+    ["pswpout", stat.pswpout],
     ["pgalloc_normal", frames.allocated],
     ["pgfree", frames.freed],
     ["pgfault", stat.pgfault],
@@ -230,7 +230,17 @@ export function interruptsText(kernel: Kernel): string {
   return `           ${columns}\n`;
 }
 
-export const SWAPS_TEXT = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
+/** /proc/swaps */
+export function swapsText({ memory }: Kernel): string {
+  const head = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
+  const { swap } = memory;
+  if (swap === null) return head;
+  const kib = (pages: number): number => pages * (PAGE_SIZE / 1024);
+  const [size, used] = [kib(swap.pages), kib(swap.used)];
+  const type = swap.name.startsWith("/dev/") ? "partition" : "file\t";
+  const tab = (n: number): string => (n < 10000000 ? "\t" : "");
+  return `${head}${swap.name.padEnd(40)}${type}\t${size}\t${tab(size)}${used}\t${tab(used)}${swap.priority}\n`;
+}
 
 export const DEVICES_TEXT =
   "Character devices:\n  1 mem\n  4 tty\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n128 ptm\n136 pts\n\nBlock devices:\n";
