@@ -1,6 +1,7 @@
 // The library: a Machine is a whole Linux system — hardware, kernel, files — that runs riscv64 programs. The command (src/cli) is made of it.
 // docs/library.md is its guide.
 import { EEXIST, ENOMEM, ENOSPC, EROFS } from "./base/errno.ts";
+import { PAGE_SIZE } from "./base/numbers.ts";
 import { MAX_GUEST_RAM, MAX_HARTS, MIN_GUEST_RAM } from "./base/limits.ts";
 import { type Counters, readCounters } from "./host/counters.ts";
 import { Deadlock, drive } from "./host/drive.ts";
@@ -22,6 +23,7 @@ import { SIGKILL, signalName } from "./kernel/siginfo.ts";
 import { type Engine, createHardware } from "./machine/hardware.ts";
 import type { Overcommit } from "./mm/memory-manager.ts";
 import type { TlbFlush } from "./mm/shootdown.ts";
+import { MAX_SWAP_PAGES } from "./mm/swap.ts";
 
 export { Deadlock, MachineError };
 export type { Counters, Engine, Host, HostFs, TlbFlush };
@@ -46,6 +48,8 @@ export interface MachineOptions {
   seed?: number | undefined;
   /** Regions of mshare share their page tables. Default: yes. No: the same calls with private tables behind them, to compare with. */
   share?: boolean;
+  /** Bytes of a swap device, in use from the start: /dev/swap. Default: none. */
+  swap?: number | undefined;
   /** How translations are taken away: see docs/mshare.md. Default: "mask". */
   tlbFlush?: TlbFlush;
   /** vm.overcommit_memory. Default: 0. */
@@ -118,7 +122,12 @@ export class Machine {
     this.#host = this.#makeHost();
     const mounts = (options.mounts ?? []).map((mount) => ({ fs: openMount(mount), at: utf8ToByteString(mount.guest) }));
     // 2. The hardware: RAM, harts and their engine.
-    const hardware = createHardware({ memoryBytes, harts, engine: options.engine ?? "interpreter" });
+    const hardware = createHardware({
+      memoryBytes,
+      harts,
+      engine: options.engine ?? "interpreter",
+      ...(this.#host.aroundCompile && { aroundCompile: this.#host.aroundCompile }),
+    });
     // 3. The kernel on it, with its files.
     this.kernel = boot({
       hardware,
@@ -126,6 +135,7 @@ export class Machine {
       memory: { overcommit: options.overcommit ?? 0, tlbFlush: options.tlbFlush ?? "mask" },
       kernel: {
         seed: options.seed,
+        swapPages: swapPages(options.swap),
         share: options.share ?? true,
         strace: options.strace,
         verify: options.verify ?? false,
@@ -286,6 +296,14 @@ export class Machine {
     for (const process of others()) kernel.signals.sendToProcess(process, { signo: SIGKILL, code: 0 });
     await drive(kernel, this.#host, () => others().length === 0);
   }
+}
+
+function swapPages(bytes: number | undefined): number | undefined {
+  if (bytes === undefined || bytes === 0) return undefined;
+  const pages = Math.floor(bytes / PAGE_SIZE);
+  if (!(pages >= 1 && pages <= MAX_SWAP_PAGES))
+    throw new MachineError(`swap of ${bytes} bytes: 4 KiB to ${(MAX_SWAP_PAGES * PAGE_SIZE) / 2 ** 30} GiB are possible`, 2);
+  return pages;
 }
 
 function checkSizes(memory: number, harts: number): void {
