@@ -34,6 +34,7 @@ import {
   HART_SINK,
   HART_TLB,
   HART_VA,
+  HART_X,
   type Layout,
   PAGE_ENTRIES,
   PAGE_RECORDS_BYTES,
@@ -42,8 +43,7 @@ import {
   RECORD_RS1,
   RECORD_RS2,
   RECORD_RS3,
-  TARGET_BUCKETS,
-  TARGET_WAYS,
+  TARGET_ENTRIES,
   TLB_ENTRIES,
   TLB_EXECUTE,
   TLB_READ,
@@ -84,6 +84,8 @@ export interface RegionImports {
   readonly threshold: number;
   /** Control has jumped `threshold` times to HART_PC, whose counter is at offset `entry`. */
   hot(hart: number, entry: number): void;
+  /** The indirect jump at HART_PC goes to the address in HART_SCRATCH. */
+  noteTarget(hart: number): void;
   /** The region at HART_PC, whose number is at offset `entry`, did not fit the hart. */
   badEntry(hart: number, entry: number): void;
 }
@@ -104,6 +106,7 @@ interface RegionIndices {
   readonly type: number;
   readonly hot: number;
   readonly badEntry: number;
+  readonly noteTarget: number;
 }
 
 class InterpreterEmitter implements Emitter {
@@ -512,29 +515,38 @@ class InterpreterEmitter implements Emitter {
     c.op(op.i64Add).i64(-2).op(op.i64And).set(this.target);
     this.setX(() => this.link());
     if (this.regions) {
-      const pc = this.temp(I64, 21);
-      this.pc();
-      c.set(pc).get(pc).op(op.i32WrapI64).i32(1).op(op.i32ShrU);
-      c.i32(TARGET_BUCKETS - 1)
-        .op(op.i32And)
-        .i32(TARGET_WAYS)
-        .op(op.i32Mul);
-      c.get(this.target)
-        .op(op.i32WrapI64)
-        .i32(1)
-        .op(op.i32ShrU)
-        .get(this.target)
-        .op(op.i32WrapI64)
-        .i32(5)
-        .op(op.i32ShrU, op.i32Xor);
-      c.i32(TARGET_WAYS - 1)
-        .op(op.i32And, op.i32Add)
-        .i32(3)
-        .op(op.i32Shl);
-      c.get(this.target).get(pc).op(op.i64Sub).i64(32).op(op.i64Shl).get(pc).i64(0xffffffff).op(op.i64And, op.i64Or);
-      c.memory(op.i64Store, this.layout.targets);
+      this.noteTarget(this.regions);
     }
     c.br(this.fetchLabel);
+  }
+
+  /** Tells the JIT where an indirect jump goes, unless it went there the last time; returns go back to their calls. */
+  private noteTarget(regions: RegionIndices): void {
+    const c = this.code;
+    const pc = this.temp(I64, 21);
+    const note = this.temp(I64, 22);
+    const at = this.temp(I32, 25);
+    c.get(this.record)
+      .memory(op.i32Load16U, RECORD_RS1)
+      .i32(HART_X + 8)
+      .op(op.i32Ne)
+      .if();
+    this.pc();
+    c.tee(pc)
+      .op(op.i32WrapI64)
+      .i32(1)
+      .op(op.i32ShrU)
+      .i32(TARGET_ENTRIES - 1)
+      .op(op.i32And)
+      .i32(3)
+      .op(op.i32Shl)
+      .set(at);
+    c.get(this.target).i64(32).op(op.i64Shl).get(pc).i64(0xffffffff).op(op.i64And, op.i64Or).set(note);
+    c.get(at).memory(op.i64Load, this.layout.targets).get(note).op(op.i64Ne).if();
+    c.get(at).get(note).memory(op.i64Store, this.layout.targets);
+    c.get(HART).get(pc).memory(op.i64Store, HART_PC);
+    c.get(HART).get(this.target).memory(op.i64Store, HART_SCRATCH);
+    c.get(HART).call(regions.noteTarget).end().end();
   }
 
   trap(cause: number): void {
@@ -682,6 +694,7 @@ export function createInterpreter(
     threshold: regions.threshold,
     hot: builder.importFunction("hot", told),
     badEntry: builder.importFunction("badEntry", told),
+    noteTarget: builder.importFunction("noteTarget", { parameters: [I32], results: [] }),
     type: builder.type(REGION_SIGNATURE),
   };
   if (regions) builder.importTable("regions");

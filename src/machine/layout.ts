@@ -4,7 +4,7 @@
 //   HARTS      one struct a hart (HART_*)
 //   stubs      one page of decoded records a hart, for instructions that cross a page (CODE_PAGE_BYTES each)
 //   TLB slots  TLB_SLOT_BYTES each
-//   targets    where indirect jumps went (TARGET_*)
+//   targets    where indirect jumps went (TARGET_ENTRIES)
 //   code pages CODE_PAGE_BYTES each: decoded instructions of one frame
 //   guest RAM  page-aligned, up to the end
 import { MAX_GUEST_RAM } from "../base/limits.ts";
@@ -65,12 +65,8 @@ export const TLB_EXECUTE = TLB_ENTRIES * 16;
 export const TLB_SOURCES = TLB_ENTRIES * 24;
 export const TLB_SLOT_BYTES = TLB_ENTRIES * 36;
 
-/**
- * Where indirect jumps went: a bucket for (pc >> 1) modulo TARGET_BUCKETS, in it a way for each hash of the target; an entry is an i32, the
- * low word of pc, and an i32, the distance.
- */
-export const TARGET_BUCKETS = 1024;
-export const TARGET_WAYS = 16;
+/** Where indirect jumps last went: for (pc >> 1) modulo TARGET_ENTRIES, the low words of pc and of the target. */
+export const TARGET_ENTRIES = 4096;
 
 const HARTS = PAGE_SIZE;
 /** Frames of code that are held decoded (4 MiB of code). */
@@ -102,7 +98,7 @@ export function layOut(memoryBytes: number, harts: number): Layout {
   const stubs = HARTS + harts * HART_BYTES;
   const tlb = alignUp(stubs + harts * CODE_PAGE_BYTES, 64);
   const targets = tlb + tlbSlots * TLB_SLOT_BYTES;
-  const code = targets + TARGET_BUCKETS * TARGET_WAYS * 8;
+  const code = targets + TARGET_ENTRIES * 8;
   const ram = alignUp(code + CODE_PAGES * CODE_PAGE_BYTES, PAGE_SIZE);
   const pages = Math.ceil((ram + ramBytes) / 65536);
   return { harts: HARTS, stubs, tlb, tlbSlots, targets, code, codePages: CODE_PAGES, ram, ramBytes, pages };

@@ -9,11 +9,10 @@ import { decode } from "../isa/table.ts";
 import {
   CODE_PAGE_BYTES,
   HART_PC,
+  HART_SCRATCH,
   HART_TLB,
   type Layout,
   REGION,
-  TARGET_BUCKETS,
-  TARGET_WAYS,
   TLB_ENTRIES,
   TLB_EXECUTE,
 } from "../layout.ts";
@@ -33,6 +32,9 @@ const MAX_CODE_BYTES = 24 * 2 ** 20;
 const MAX_MISFITS = 16;
 /** Places that are compiled together at most. */
 const MAX_BATCH = 12;
+/** Indirect jumps whose targets are remembered, and targets of each. */
+const MAX_NOTED = 10_000;
+const MAX_TARGETS = 64;
 const NX = 1;
 
 /** What a region takes for granted on entry. */
@@ -100,9 +102,11 @@ class TlbSource implements CodeSource {
   private readonly decoded = new Map<number, Decoded | undefined>();
   private readonly options: JitOptions;
   private readonly tlb: number;
+  private readonly noted: ReadonlyMap<number, readonly number[]>;
 
-  constructor(options: JitOptions, hart: number) {
+  constructor(options: JitOptions, hart: number, noted: ReadonlyMap<number, readonly number[]>) {
     this.options = options;
+    this.noted = noted;
     this.tlb = options.ram.u32[(hart + HART_TLB) >>> 2];
   }
 
@@ -137,14 +141,8 @@ class TlbSource implements CodeSource {
   }
 
   targets(pc: number): number[] {
-    const { ram, layout } = this.options;
-    const bucket = (layout.targets + (Math.floor(pc / 2) % TARGET_BUCKETS) * TARGET_WAYS * 8) >>> 2;
-    const found: number[] = [];
-    for (let way = 0; way < TARGET_WAYS; way++) {
-      const distance = ram.i32[bucket + 2 * way + 1];
-      if (ram.u32[bucket + 2 * way] === pc % 2 ** 32 && distance !== 0) found.push(pc + distance);
-    }
-    return found.filter((target) => this.page(target) !== undefined).sort((a, b) => a - b);
+    const known = this.noted.get(pc) ?? [];
+    return known.filter((target) => this.page(target) !== undefined).sort((a, b) => a - b);
   }
 }
 
@@ -156,6 +154,8 @@ export class Jit {
   private readonly byNumber: (Region | undefined)[] = [];
   private readonly byFrame = new Map<Pfn, Set<Region>>();
   private readonly free: number[] = [];
+  /** Where indirect jumps went, by pc. */
+  private readonly noted = new Map<number, number[]>();
   /** Places that were hot once. */
   private readonly waiting = new Map<string, Place>();
   /** Places that cannot be compiled as they are. */
@@ -174,6 +174,7 @@ export class Jit {
       threshold: this.options.threshold ?? THRESHOLD,
       hot: (hart, entry) => this.hot(hart, entry),
       badEntry: (hart, entry) => this.badEntry(hart, entry),
+      noteTarget: (hart) => this.noteTarget(hart),
     };
   }
 
@@ -208,6 +209,19 @@ export class Jit {
     this.compile(hart, batch, { guards: true, assumeInexact: this.isInexact(hart) });
   }
 
+  private noteTarget(hart: number): void {
+    const { u32 } = this.options.ram;
+    const target = u32[(hart + HART_SCRATCH + 4) >>> 2] * 2 ** 32 + u32[(hart + HART_SCRATCH) >>> 2];
+    const pc = this.pcOf(hart);
+    if (this.noted.size >= MAX_NOTED) this.noted.clear();
+    const known = this.noted.get(pc);
+    if (!known) this.noted.set(pc, [target]);
+    else if (!known.includes(target)) {
+      known.push(target);
+      if (known.length > MAX_TARGETS) known.shift();
+    }
+  }
+
   private isInexact(hart: number): boolean {
     return (this.options.ram.u32[(hart + HART_FCSR) >>> 2] & NX) !== 0;
   }
@@ -220,7 +234,7 @@ export class Jit {
     const region = this.byNumber[this.options.ram.u32[entry >>> 2] & ~REGION];
     if (!region) return;
     const pc = this.pcOf(hart);
-    const source = new TlbSource(this.options, hart);
+    const source = new TlbSource(this.options, hart, this.noted);
     const page = source.page(pc);
     // The same frame mapped at another address: the region there takes the entry over.
     if (page && region.frame === page.frame && Math.floor(region.pc / PAGE_SIZE) * PAGE_SIZE !== page.va) {
@@ -250,7 +264,7 @@ export class Jit {
 
   private compile(hart: number, places: readonly Place[], assumptions: Assumptions): void {
     const started = performance.now();
-    const source = new TlbSource(this.options, hart);
+    const source = new TlbSource(this.options, hart, this.noted);
     const parts: Part[] = [];
     for (const place of places) {
       // Its code may have been dropped while it waited.
