@@ -9,7 +9,7 @@ import { PTE_A, PTE_D, PTE_V, PTE_W, makePte } from "../machine/pte.ts";
 import { ACCESS_EXECUTE, ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import { prepareAnonVma } from "./anon-vma.ts";
 import { BUS_ADRERR, FAULT_AROUND_PAGES, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGSEGV } from "./constants.ts";
-import { FRAME_EXCLUSIVE, FRAME_FALLOCATED, FRAME_LAZYFREE, KIND_ANON, KIND_ZERO } from "./frame.ts";
+import { FRAME_DIRTY, FRAME_EXCLUSIVE, FRAME_FALLOCATED, FRAME_LAZYFREE, KIND_ANON, KIND_ZERO } from "./frame.ts";
 import type { Mm } from "./mm.ts";
 import { PAGE_NOMEM } from "./object.ts";
 import { PTE_PRESENT, ensureTable, findTable, leafIndex, protectionBits, readLeaf } from "./page-table.ts";
@@ -294,6 +294,13 @@ function swapIn(space: Mm, va: number, vma: Vma, shift: number, table: Pfn, inde
   return MAJOR;
 }
 
+/** Brings the private page at `va` of a VMA, which is in swap, back. False if there is no memory. */
+export function swapInPage(vma: Vma, va: number): boolean {
+  const { mm } = vma;
+  const table = findTable(mm.memory.ram, mm.root, va);
+  return swapIn(mm, va, vma, 0, table, leafIndex(va), ACCESS_READ) !== OOM;
+}
+
 /** do_anonymous_page: the zero page for a read, a page of its own for a write. */
 function anonymousPage(
   space: Mm,
@@ -360,6 +367,7 @@ function sharedPage(space: Mm, va: number, vma: Vma, shift: number, table: Pfn, 
   const pfn = objectPage(vma, vma.pageIndex(va + shift));
   if (pfn < 0) return -pfn;
   const major = vma.object!.lastWasRead;
+  frames.flags[pfn] |= FRAME_DIRTY;
   frames.refcount[pfn]++;
   install(space, table, index, asPfn(pfn), protectionBits(vma.flags) | PTE_D | writeBit(vma), frames.kind[pfn], rss);
   return major ? MAJOR : MINOR;
@@ -401,6 +409,7 @@ function writeProtected(
   const old = asPfn(pte >>> 10);
   const writable = PTE_A | PTE_D | writeBit(vma);
   if ((vma.flags & (VM_SHARED | VM_MAYSHARE)) !== 0) {
+    frames.flags[old] |= FRAME_DIRTY;
     ram.writePte(table, index, pte | writable);
     return MINOR;
   }

@@ -1,7 +1,7 @@
 // fork: a copy of an address space whose private pages are shared until one side writes (kernel/fork.c: dup_mmap; mm/memory.c: copy_page_range).
 import { ENOMEM } from "../base/errno.ts";
 import { PAGE_SIZE, PMD_SIZE, type Pfn } from "../base/numbers.ts";
-import { PTE_D, PTE_W } from "../machine/pte.ts";
+import { PTE_A, PTE_D, PTE_W } from "../machine/pte.ts";
 import { accountVm } from "./accounting.ts";
 import { forkAnonVma } from "./anon-vma.ts";
 import { FRAME_EXCLUSIVE, KIND_ANON, KIND_ZERO } from "./frame.ts";
@@ -109,6 +109,8 @@ function copyPages(child: Mm, source: Vma, gather: Gather): boolean {
       }
       const pfn = (pte >>> 10) as Pfn;
       const kind = frames.kind[pfn];
+      // The child has not used it yet.
+      pte &= ~PTE_A;
       if ((source.flags & VM_SHARED) !== 0) pte &= ~PTE_D;
       u32[(target << 10) + 2 * index] = pte;
       if (kind === KIND_ZERO) continue;

@@ -4,7 +4,7 @@ import { PAGE_SIZE, PMD_SIZE, type Pfn, pageAlign64 } from "../base/numbers.ts";
 import { ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import { PTE_A, PTE_D } from "../machine/pte.ts";
 import * as mman from "./constants.ts";
-import { FRAME_DIRTY, FRAME_EXCLUSIVE, FRAME_LAZYFREE, KIND_ANON, KIND_FILE } from "./frame.ts";
+import { FRAME_DIRTY, FRAME_LAZYFREE, KIND_ANON, KIND_FILE } from "./frame.ts";
 import { mappingsOf } from "./mappings.ts";
 import { modifyVma } from "./merge.ts";
 import type { Mm } from "./mm.ts";
@@ -266,11 +266,11 @@ function freeLazily(vma: Vma, start: number, end: number): void {
       const pte = ram.readPte(table, index);
       if ((pte & PTE_PRESENT) === 0) continue;
       const pfn = (pte >>> 10) as Pfn;
-      if (frames.kind[pfn] !== KIND_ANON || (frames.flags[pfn] & FRAME_EXCLUSIVE) === 0) continue;
+      if (frames.kind[pfn] !== KIND_ANON || frames.mapcount[pfn] !== 1) continue;
       frames.flags[pfn] |= FRAME_LAZYFREE;
-      // Clean, so that a later write shows.
-      if ((pte & PTE_D) === 0) continue;
-      ram.writePte(table, index, pte & ~PTE_D);
+      // Clean, so that a later write shows; and not used lately.
+      if ((pte & (PTE_A | PTE_D)) === 0) continue;
+      ram.writePte(table, index, pte & ~(PTE_A | PTE_D));
       gather.touch(mm, table, index);
     }
     va = nextTableAddress(ram, mm.root, next, end);
