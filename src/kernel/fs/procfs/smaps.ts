@@ -15,8 +15,6 @@ import { mapsLine } from "./maps.ts";
 
 /** Bytes of one VMA or of all (struct mem_size_stats); the pss numbers may have fractions. */
 class MemSizeStats {
-  swap = 0;
-  swapPss = 0;
   resident = 0;
   pss = 0;
   pssDirty = 0;
@@ -33,6 +31,8 @@ class MemSizeStats {
   lazyFree = 0;
   /** Bytes of regions. */
   mshare = 0;
+  swap = 0;
+  swapPss = 0;
 
   add(other: MemSizeStats): void {
     for (const key of Object.keys(other) as (keyof Omit<MemSizeStats, "add">)[]) this[key] += other[key];
@@ -54,7 +54,8 @@ function account(stats: MemSizeStats, vma: Vma, pte: number): void {
     if (flags & FRAME_LAZYFREE && !dirty) stats.lazyFree += PAGE_SIZE;
   }
   const maps = Math.max(1, frames.mapcount[pfn]);
-  const pss = PAGE_SIZE / maps;
+  // In units of 1/4096 byte, as Linux counts (PSS_SHIFT).
+  const pss = Math.floor((PAGE_SIZE * PAGE_SIZE) / maps) / PAGE_SIZE;
   stats.pss += pss;
   if (kind === KIND_ANON) stats.pssAnon += pss;
   else if (kind === KIND_SHMEM) stats.pssShmem += pss;
