@@ -102,12 +102,19 @@ export interface TextActions {
   open?: (opener: Task, flags: number) => number;
 }
 
-/** A file whose text is made when it is read (seq_file). */
-export class TextInode extends PseudoInode {
+/** What an open TextFile works on. */
+export interface TextSource {
   readonly actions: TextActions;
   /** The error of a missing action: EIO, but EINVAL in the directories of processes (their files have operations of their own). */
+  readonly missing: number;
+  /** sendfile and splice can read it; those of processes not. */
+  readonly spliceable: boolean;
+}
+
+/** A file whose text is made when it is read (seq_file). */
+export class TextInode extends PseudoInode implements TextSource {
+  readonly actions: TextActions;
   readonly missing: number = EIO;
-  /** sendfile and splice can read it; the same files cannot. */
   readonly spliceable: boolean = true;
   /** `mode`: permission bits. */
   constructor(fs: Filesystem, mode: number, actions: TextActions, ino?: number) {
@@ -123,16 +130,14 @@ export class TextInode extends PseudoInode {
 
 /** An open TextInode. The text is made when reading begins at 0 or jumps, and kept for the reads that go on from there. */
 export class TextFile extends OpenFile {
-  readonly #actions: TextActions;
-  readonly #inode: TextInode;
+  readonly #source: TextSource;
   #text: Uint8Array | null = null;
   /** Where the last read ended. */
   #next = 0;
 
-  constructor(inode: TextInode, path: Path, flags: number) {
+  constructor(source: TextSource, path: Path, flags: number) {
     super(flags, path);
-    this.#actions = inode.actions;
-    this.#inode = inode;
+    this.#source = source;
   }
   override get seekable(): boolean {
     return true;
@@ -141,7 +146,7 @@ export class TextFile extends OpenFile {
     return false;
   }
   override get spliceable(): boolean {
-    return this.#inode.spliceable;
+    return this.#source.spliceable;
   }
   override seek(offset: number, whence: number): number {
     return whence === SEEK_SET || whence === SEEK_CUR ? super.seek(offset, whence) : -EINVAL;
@@ -149,7 +154,8 @@ export class TextFile extends OpenFile {
   override read(task: Task, length: number, pos: number | undefined): Uint8Array | number {
     const at = pos ?? this.pos;
     if (this.#text === null || at === 0 || at !== this.#next) {
-      const text = this.#actions.read ? this.#actions.read(task) : -this.#inode.missing;
+      const { actions, missing } = this.#source;
+      const text = actions.read ? actions.read(task) : -missing;
       if (typeof text === "number") return text;
       this.#text = stringToBytes(text);
     }
@@ -159,8 +165,9 @@ export class TextFile extends OpenFile {
     return data;
   }
   override write(task: Task, data: Uint8Array, pos: number | undefined): number {
-    if (!this.#actions.write) return -this.#inode.missing;
-    const error = this.#actions.write(task, bytesToString(data));
+    const { actions, missing } = this.#source;
+    if (!actions.write) return -missing;
+    const error = actions.write(task, bytesToString(data));
     if (error < 0) return error;
     if (pos === undefined) this.pos += data.length;
     return data.length;

@@ -7,6 +7,7 @@ import { ptePfn } from "../../../machine/pte.ts";
 import { KIND_ANON, KIND_ZERO } from "../../../mm/frame.ts";
 import type { Mm } from "../../../mm/mm.ts";
 import { PTE_PRESENT, findTable, readLeaf } from "../../../mm/page-table.ts";
+import { isSwapPte, swapSlot } from "../../../mm/swap.ts";
 import { copyFromUser, copyToUser, putUser64 } from "../../../mm/usercopy.ts";
 import type { Vma } from "../../../mm/vma.ts";
 import { windowOf } from "../../../mshare/usage.ts";
@@ -20,6 +21,7 @@ import { AddressFile } from "./mem.ts";
 // The bits of an entry (Documentation/admin-guide/mm/pagemap.rst).
 const PM_MMAP_EXCLUSIVE = 1n << 56n;
 const PM_FILE = 1n << 61n;
+const PM_SWAP = 1n << 62n;
 const PM_PRESENT = 1n << 63n;
 const ENTRY = 8;
 /** Entries of one read at most: 512 MiB of memory. */
@@ -72,6 +74,8 @@ export class PagemapFile extends AddressFile {
   #entry(va: number, vma: Vma): bigint {
     const { frames } = this.mm.memory;
     const { pte, sharers } = pageState(this.mm, va, vma);
+    // Bits 5 up: the slot (bits 0 to 4 are the area's number: there is one).
+    if (isSwapPte(pte)) return PM_SWAP | (this.#showFrames ? BigInt(swapSlot(pte)) << 5n : 0n);
     if ((pte & PTE_PRESENT) === 0) return 0n;
     const pfn = ptePfn(pte);
     let entry = PM_PRESENT | (this.#showFrames ? BigInt(pfn) : 0n);

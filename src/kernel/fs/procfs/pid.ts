@@ -7,16 +7,15 @@ import { CAP_SYS_NICE, CAP_SYS_RESOURCE } from "../../creds.ts";
 import type { Process } from "../../process.ts";
 import { ptraceMayAccess } from "../../ptrace.ts";
 import type { Task } from "../../task.ts";
-import { S_IFREG } from "../abi.ts";
-import type { OpenFile } from "../file.ts";
-import { type DirEntry, FilePath, type Filesystem, type Inode, Path, entryOf } from "../inode.ts";
+import { type DirEntry, FilePath, type Filesystem, type Inode, type Path, entryOf } from "../inode.ts";
 import { FdDir, FdInfoDir, OwnedText } from "./fd.ts";
 import { hex, parseNumber } from "./format.ts";
+import { type Maker, inspected, memory, memoryFile, mountFile, place, setting, single } from "./makers.ts";
 import { mapsText } from "./maps.ts";
 import { MemoryFile, clearRefs } from "./mem.ts";
 import { mountInfoText, mountStatsText, mountsText } from "./mounts.ts";
 import { PagemapFile } from "./pagemap.ts";
-import { type Owner, PseudoDir, PseudoInode, StaticDir, TextInode } from "./node.ts";
+import { type Owner, PseudoDir, StaticDir, TextInode } from "./node.ts";
 import { smapsRollupText, smapsText } from "./smaps.ts";
 import { limitsText, oomScore, statText, statmText, statusText } from "./status.ts";
 import { Subject } from "./subject.ts";
@@ -31,9 +30,6 @@ const COREDUMP_FILTER = "00000033\n";
 /** /proc/PID/uid_map of the first user namespace. */
 const WHOLE_ID_MAP = `${"0".padStart(10)} ${"0".padStart(10)} ${"4294967295".padStart(10)}\n`;
 
-/** What makes an entry of a directory about `subject`. */
-type Maker = (fs: Filesystem, subject: Subject) => Inode;
-
 interface Entry {
   readonly name: string;
   /** Threads have it too. */
@@ -43,47 +39,6 @@ interface Entry {
 
 const both = (name: string, make: Maker): Entry => ({ name, threads: true, make });
 const processOnly = (name: string, make: Maker): Entry => ({ name, threads: false, make });
-
-/** A file whose text needs only the task (proc_single): ESRCH once that is gone. */
-function single(mode: number, read: (task: Task, subject: Subject, reader: Task) => string | number): Maker {
-  return (fs, subject) =>
-    new OwnedText(fs, mode, subject, {
-      read: (reader) => {
-        const { task } = subject;
-        return task === null ? -ESRCH : read(task, subject, reader);
-      },
-    });
-}
-
-/** A file of which only those who may inspect the task see the text. */
-function inspected(mode: number, read: (task: Task, reader: Task) => string): Maker {
-  return (fs, subject) =>
-    new OwnedText(fs, mode, subject, {
-      read: (reader) => {
-        const task = subject.inspect(reader);
-        return typeof task === "number" ? task : read(task, reader);
-      },
-    });
-}
-
-/** A file about memory; `exited` is the text (or -errno at open) when the memory has gone. */
-function memory(mode: number, read: (mm: Mm, task: Task) => string | number, exited: "empty" | "ESRCH"): Maker {
-  return (fs, subject) =>
-    new OwnedText(fs, mode, subject, {
-      open: (opener) => {
-        const mm = subject.memory(opener);
-        if (mm === null) return exited === "ESRCH" ? -ESRCH : 0;
-        return typeof mm === "number" ? mm : 0;
-      },
-      read: () => {
-        const { task } = subject;
-        // What was opened while there was memory reads as empty later; text about VMAs asks for the task first.
-        if (task === null) return exited === "ESRCH" ? "" : -ESRCH;
-        const mm = task.mmOrNull;
-        return mm === null ? "" : read(mm, task);
-      },
-    });
-}
 
 /** Bytes [start, end) of the program's memory as a byte string; what cannot be read ends it. */
 function peek(mm: Mm, start: number, end: number): string {
@@ -104,81 +59,11 @@ function cmdline(mm: Mm): string {
   return nul < 0 ? title : title.slice(0, nul + 1);
 }
 
-/** A link that leads to a place directly (exe, cwd, root). */
-class PlaceLink extends PseudoInode {
-  readonly #subject: Subject;
-  readonly #place: (task: Task) => Path | null;
-  constructor(fs: Filesystem, subject: Subject, place: (task: Task) => Path | null) {
-    super(fs, 0o120777);
-    this.#subject = subject;
-    this.#place = place;
-    this.blksize = 1024;
-  }
-  protected override owner(): Owner {
-    return this.#subject.owner();
-  }
-  override magic(reader: Task): Path | number {
-    const task = this.#subject.inspect(reader);
-    if (typeof task === "number") return task === -ESRCH ? -ENOENT : task;
-    return this.#place(task) ?? -ENOENT;
-  }
-  override readlink(reader: Task): string | number {
-    const path = this.magic(reader);
-    if (typeof path === "number") return path;
-    if (path instanceof FilePath) return path.file.linkText(reader);
-    return reader.kernel.vfs.pathName(path, reader.fs.root);
-  }
-}
-
-const place =
-  (find: (task: Task) => Path | null): Maker =>
-  (fs, subject) =>
-    new PlaceLink(fs, subject, find);
-
 /** The program of a process. */
 function executable(task: Task): Path | null {
   const { exe } = task.process;
   if (task.mmOrNull === null || exe === null || exe.path === null) return null;
   return new FilePath(exe.path.mount, exe.path.dentry, exe);
-}
-
-type MemoryOpener = (opener: Task, mm: Mm, path: Path, flags: number) => OpenFile;
-
-/** mem and pagemap: files of their own kind. */
-class MemoryInode extends PseudoInode {
-  readonly #subject: Subject;
-  readonly #make: MemoryOpener;
-  constructor(fs: Filesystem, mode: number, subject: Subject, make: MemoryOpener) {
-    super(fs, S_IFREG | mode);
-    this.#subject = subject;
-    this.#make = make;
-    this.blksize = 1024;
-  }
-  protected override owner(): Owner {
-    return this.#subject.owner();
-  }
-  override open(opener: Task, path: Path, flags: number): OpenFile | number {
-    const mm = this.#subject.memory(opener);
-    if (mm === null) return -ESRCH;
-    return typeof mm === "number" ? mm : this.#make(opener, mm, path, flags);
-  }
-}
-
-/** A decimal setting that the process itself or root writes. */
-function setting(
-  mode: number,
-  get: (task: Task) => string,
-  set: (task: Task, value: number, writer: Task) => number,
-): Maker {
-  return (fs, subject) =>
-    new OwnedText(fs, mode, subject, {
-      read: () => (subject.task === null ? -ESRCH : get(subject.task)),
-      write: (writer, text) => {
-        if (subject.task === null) return -ESRCH;
-        const value = parseNumber(text);
-        return value === undefined ? -EINVAL : set(subject.task, value, writer);
-      },
-    });
 }
 
 function setOomScoreAdj(task: Task, value: number, writer: Task): number {
@@ -253,14 +138,6 @@ const wchanFile = single(0o444, (task, _subject, reader) =>
   ptraceMayAccess(reader, task, { creds: "fs" }) === 0 ? wchan(task) : "0",
 );
 
-const mountFile =
-  (mode: number, text: (task: Task) => string | number): Maker =>
-  (fs, subject) =>
-    new OwnedText(fs, mode, subject, {
-      open: () => (subject.task === null || subject.task.fsOrNull === null ? -EINVAL : 0),
-      read: () => (subject.task === null ? -EINVAL : text(subject.task)),
-    });
-
 /** A task sees and sets its own; those of others need CAP_SYS_NICE. */
 const timerSlack: Maker = (fs, subject) => {
   const allowed = (by: Task): number => {
@@ -294,11 +171,11 @@ const ENTRIES: readonly Entry[] = [
   both("net", (fs) => netDir(fs)),
   both(
     "environ",
-    memory(0o400, (mm) => (mm.envEnd === 0 ? "" : peek(mm, mm.envStart, mm.envEnd)), "ESRCH"),
+    memory(0o400, (mm) => (mm.envEnd === 0 ? "" : peek(mm, mm.envStart, mm.envEnd)), "kept"),
   ),
   both(
     "auxv",
-    memory(0o400, (_mm, task) => String.fromCharCode(...task.process.auxv), "ESRCH"),
+    memory(0o400, (_mm, { auxv }) => String.fromCharCode(...auxv), "kept"),
   ),
   both("status", single(0o444, statusText)),
   both(
@@ -317,7 +194,7 @@ const ENTRIES: readonly Entry[] = [
   both("maps", memory(0o444, mapsText, "empty")),
   both(
     "mem",
-    (fs, subject) => new MemoryInode(fs, 0o600, subject, (_opener, mm, path, flags) => new MemoryFile(mm, path, flags)),
+    memoryFile(0o600, (_opener, mm, path, flags) => new MemoryFile(mm, path, flags)),
   ),
   both(
     "cwd",
@@ -336,12 +213,11 @@ const ENTRIES: readonly Entry[] = [
   both("smaps_rollup", memory(0o444, smapsRollupText, "ESRCH")),
   both(
     "pagemap",
-    (fs, subject) =>
-      new MemoryInode(fs, 0o400, subject, (opener, mm, path, flags) => new PagemapFile(opener, mm, path, flags)),
+    memoryFile(0o400, (opener, mm, path, flags) => new PagemapFile(opener, mm, path, flags)),
   ),
   both(
     "mshare",
-    memory(0o444, (mm, task) => task.kernel.mshare.processText(mm), "empty"),
+    memory(0o444, (mm, { kernel }) => kernel.mshare.processText(mm), "empty"),
   ),
   both("wchan", wchanFile),
   both(
