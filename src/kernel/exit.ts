@@ -39,6 +39,7 @@ export function exitTask(task: Task, status: number): void {
 
   kernel.scheduler.account();
   process.threads.delete(task.tid);
+  kernel.signals.retarget(task, ~task.sigmask);
   process.goneUsage.add(task.usage);
   kernel.scheduler.suspend(task, task.isLeader ? "Z" : "X");
   if (!task.isLeader) kernel.tasks.delete(task.tid);

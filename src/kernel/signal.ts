@@ -85,8 +85,19 @@ export class Signals {
 
   /** Sets the mask of blocked signals; those that are pending and no longer blocked are taken before the task runs on. */
   setMask(task: Task, mask: SigSet): void {
+    const newlyBlocked = mask & ~task.sigmask;
     task.sigmask = mask & ~UNBLOCKABLE;
     if (task.signalPending()) task.work = true;
+    this.retarget(task, newlyBlocked);
+  }
+
+  /** `task` will not take `signals` any more: those that are pending for its process are for other threads (retarget_shared_pending). */
+  retarget(task: Task, signals: SigSet): void {
+    const left = task.process.pending.set & signals;
+    if (left === 0n) return;
+    for (const other of task.process.threads.values()) {
+      if (other !== task && (left & ~other.sigmask) !== 0n) this.interrupt(other);
+    }
   }
 
   /** An action was set to ignore (or to a default that ignores): what is pending goes (do_sigaction). */

@@ -85,10 +85,8 @@ export class Strace {
     const { entry, head, rest } = pending;
     const tail = task.mmOrNull === null ? [] : this.#arguments(task, entry, rest, wordsOf(entry).length, result);
     const joint = tail.length > 0 && !head.endsWith("(") ? ", " : "";
-    const text = pending.unfinished
-      ? `<... ${nameOf(pending)} resumed>${joint}${tail.join(", ")})`
-      : `${head}${joint}${tail.join(", ")})`;
-    this.#line(task, `${text.padEnd(RESULT_COLUMN)} = ${this.#result(pending, result)}`);
+    const text = pending.unfinished ? `<... ${nameOf(pending)} resumed>` : head + joint;
+    this.#result(task, `${text}${tail.join(", ")})`, resultText(pending, result));
   }
 
   /** A signal is about to act on `task`: to run a handler, to be ignored by default, to stop or end it. */
@@ -102,7 +100,7 @@ export class Strace {
     if (pending !== undefined) {
       this.#pending.delete(task);
       const text = pending.unfinished ? `<... ${nameOf(pending)} resumed>` : pending.head;
-      this.#line(task, `${`${text})`.padEnd(RESULT_COLUMN)} = ?`);
+      this.#result(task, `${text})`, "?");
     }
     const signal = status & 0x7f;
     const end = signal === 0 ? `exited with ${(status >> 8) & 0xff}` : `killed by ${signalName(signal)}`;
@@ -120,32 +118,40 @@ export class Strace {
     return shown;
   }
 
-  #result(pending: Pending, result: number): string {
-    const name = nameOf(pending);
-    if (result < 0 && result > -4096) {
-      const restart = RESTARTS[-result];
-      if (restart !== undefined) return `? ${restart}`;
-      return `-1 ${ERROR_NAMES.get(-result) ?? -result} (${ERROR_TEXTS[-result - 1] ?? "Unknown error"})`;
-    }
-    if (name === "exit" || name === "exit_group") return "?";
-    return ADDRESS_CALLS.has(name) ? hex(result) : `${result}`;
+  /** A line with a result, which begins at a column of its own. */
+  #result(task: Task, text: string, result: string): void {
+    this.#line(task, `${text.padEnd(RESULT_COLUMN - this.#prefix(task).length)} = ${result}`);
   }
-
   /** One line of `task`, after the first halves of calls that other tasks are waiting in. */
   #line(task: Task, text: string): void {
     for (const [other, pending] of this.#pending) {
       if (other === task || pending.unfinished) continue;
       pending.unfinished = true;
-      const comma = pending.rest < wordsOf(pending.entry).length && !pending.head.endsWith("(") ? ", " : " ";
-      this.#emit(other, `${pending.head}${comma.trimEnd()} <unfinished ...>`.replace("( <", "(<"));
+      const { head, entry, rest } = pending;
+      const joint = head.endsWith("(") ? "" : rest < wordsOf(entry).length ? ", " : " ";
+      this.#emit(other, `${head}${joint}<unfinished ...>`);
     }
     this.#emit(task, text);
   }
   #emit(task: Task, text: string): void {
-    // pid 1 of this system makes no calls; with one program alone its id says nothing.
-    const several = this.#kernel.tasks.size > 2;
-    this.#print(several ? `[pid ${String(task.tid).padStart(5)}] ${text}` : text);
+    this.#print(this.#prefix(task) + text);
   }
+  /** pid 1 of this system makes no calls; with one program alone its id says nothing. */
+  #prefix(task: Task): string {
+    return this.#kernel.tasks.size > 2 ? `[pid ${String(task.tid).padStart(5)}] ` : "";
+  }
+}
+
+/** What stands behind the "=". */
+function resultText(pending: Pending, result: number): string {
+  const name = nameOf(pending);
+  if (result < 0 && result > -4096) {
+    const restart = RESTARTS[-result];
+    if (restart !== undefined) return `? ${restart}`;
+    return `-1 ${ERROR_NAMES.get(-result) ?? -result} (${ERROR_TEXTS[-result - 1] ?? "Unknown error"})`;
+  }
+  if (name === "exit" || name === "exit_group") return "?";
+  return ADDRESS_CALLS.has(name) ? hex(result) : `${result}`;
 }
 
 const wordsOf = (entry: SyscallEntry | undefined): string[] =>

@@ -6,8 +6,10 @@ import { altStackFlags, onAltStack, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK } from
 import {
   type SigInfo,
   type SigSet,
+  type SignalQueue,
   NSIG,
   SIGINFO_SIZE,
+  SIGRTMIN,
   SI_TKILL,
   SI_USER,
   UNBLOCKABLE,
@@ -18,6 +20,7 @@ import { dequeue, sigreturn, withSigmask } from "../signal-delivery.ts";
 import { SA_KNOWN } from "../signal-handlers.ts";
 import { mayKill } from "../signal.ts";
 import type { Process } from "../process.ts";
+import { RLIMIT_SIGPENDING } from "../rlimit.ts";
 import type { AltStack, Task } from "../task.ts";
 import { readTimeout } from "../timespec.ts";
 import { type Wait, wait } from "../wait.ts";
@@ -169,19 +172,23 @@ const fromSender = (task: Task, signo: number, code: number): SigInfo => ({
   uid: task.creds.uid,
 });
 
-/** Checks and sends to a process: 0, -EPERM, -EINVAL. Signal 0 only checks. */
+/** Checks and sends to a process: 0, -EPERM, -EINVAL, -EAGAIN. Signal 0 only checks. */
 export function signalProcess(task: Task, target: Process, info: SigInfo): number {
-  if (!validSignal(info.signo)) return -EINVAL;
-  if (!mayKill(task, target.leader, info.signo)) return -EPERM;
-  if (info.signo !== 0) task.kernel.signals.sendToProcess(target, info);
-  return 0;
+  const allowed = maySend(task, target.leader, info, target.pending);
+  if (allowed === 0 && info.signo !== 0) task.kernel.signals.sendToProcess(target, info);
+  return allowed;
 }
 /** The same to one thread. */
 export function signalTask(task: Task, target: Task, info: SigInfo): number {
+  const allowed = maySend(task, target, info, target.pending);
+  if (allowed === 0 && info.signo !== 0) task.kernel.signals.sendToTask(target, info);
+  return allowed;
+}
+/** 0, -EINVAL, -EPERM, or -EAGAIN for a realtime signal when as many wait as RLIMIT_SIGPENDING allows. */
+function maySend(task: Task, target: Task, info: SigInfo, queue: SignalQueue): number {
   if (!validSignal(info.signo)) return -EINVAL;
   if (!mayKill(task, target, info.signo)) return -EPERM;
-  if (info.signo !== 0) task.kernel.signals.sendToTask(target, info);
-  return 0;
+  return info.signo >= SIGRTMIN && queue.length >= target.process.rlimit(RLIMIT_SIGPENDING) ? -EAGAIN : 0;
 }
 /** To each of several processes: 0 if one got it, else the last error; -ESRCH for none. */
 export function signalEach(task: Task, targets: Iterable<Process>, info: SigInfo): number {
