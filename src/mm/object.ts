@@ -153,6 +153,9 @@ export abstract class MemoryObject {
       unmapMappingRange(this, first, Infinity, "and private copies");
       this.zeroPart(size, pageUp(size));
       this.removePages(first, Infinity);
+    } else if (size === old) {
+      // Pages that fallocate made beyond the end go (shmem_setattr); nothing maps them.
+      this.removePages(pageUp(size) / PAGE_SIZE, Infinity);
     }
     return 0;
   }

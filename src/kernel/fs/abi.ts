@@ -133,6 +133,8 @@ export const FALLOC_FL_KEEP_SIZE = 1;
 export const FALLOC_FL_PUNCH_HOLE = 2;
 export const FALLOC_FL_COLLAPSE_RANGE = 8;
 export const FALLOC_FL_ZERO_RANGE = 16;
+export const FALLOC_FL_INSERT_RANGE = 32;
+export const FALLOC_FL_UNSHARE_RANGE = 64;
 
 // ioctls
 export const TCGETS = 0x5401;

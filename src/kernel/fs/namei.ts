@@ -53,6 +53,11 @@ export class Walk {
     return this.#through(names);
   }
 
+  /** The last name is no name: "", "." or "..". */
+  get lastIsDots(): boolean {
+    return this.last === "" || this.last === "." || this.last === "..";
+  }
+
   /** The place that `last` names, not following a link there: a Path or -errno. */
   lookupLast(): Path | number {
     if (this.last === "") return this.cur;

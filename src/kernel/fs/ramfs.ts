@@ -187,7 +187,10 @@ export class RamDir extends RamInode {
   }
   override exchange(name: string, inode: Inode, otherDir: Inode, otherName: string, other: Inode): number {
     const to = otherDir as RamDir;
+    // Both are listed as new, as d_exchange leaves them.
+    this.names.delete(name);
     this.names.set(name, other);
+    to.names.delete(otherName);
     to.names.set(otherName, inode);
     if (inode.isDir !== other.isDir) {
       this.nlink += inode.isDir ? -1 : 1;

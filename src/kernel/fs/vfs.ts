@@ -266,7 +266,7 @@ export class Vfs {
     let error = walk.parent(path);
     for (;;) {
       if (error) return error;
-      if (flags & O_CREAT && walk.trailing) return -EISDIR;
+      if (flags & O_CREAT && walk.trailing && !walk.lastIsDots) return -EISDIR;
       const found = walk.lookupLast();
       if (typeof found === "number") {
         if (found !== -ENOENT || !(flags & O_CREAT) || walk.last === "") return found;

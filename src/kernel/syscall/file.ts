@@ -5,6 +5,14 @@ import { MAX_RW_COUNT, TASK_SIZE } from "../../base/limits.ts";
 import { PAGE_SIZE, pageDown } from "../../base/numbers.ts";
 import { KernelBug } from "../../base/bug.ts";
 import { FIGETBSZ, FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, O_NONBLOCK } from "../fs/abi.ts";
+import {
+  FALLOC_FL_COLLAPSE_RANGE,
+  FALLOC_FL_INSERT_RANGE,
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  FALLOC_FL_UNSHARE_RANGE,
+  FALLOC_FL_ZERO_RANGE,
+} from "../fs/abi.ts";
 import { FASYNC, O_APPEND, S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, isDir, isRegular } from "../fs/abi.ts";
 import type { OpenFile, ReadResult } from "../fs/file.ts";
 import { PipeFile } from "../fs/pipe.ts";
@@ -324,12 +332,30 @@ function ftruncate(task: Task, args: Args): SyscallResult {
   return file.truncate(size);
 }
 
+/** Modes that make sense (vfs_fallocate): at most one operation, punching only with KEEP_SIZE, collapsing and inserting only without. */
+function knownAllocation(mode: number): boolean {
+  const keep = (mode & FALLOC_FL_KEEP_SIZE) !== 0;
+  switch (mode & ~FALLOC_FL_KEEP_SIZE) {
+    case 0:
+    case FALLOC_FL_ZERO_RANGE:
+    case FALLOC_FL_UNSHARE_RANGE:
+      return true;
+    case FALLOC_FL_PUNCH_HOLE:
+      return keep;
+    case FALLOC_FL_COLLAPSE_RANGE:
+    case FALLOC_FL_INSERT_RANGE:
+      return !keep;
+    default:
+      return false;
+  }
+}
+
 function fallocate(task: Task, args: Args): SyscallResult {
   const file = task.files.io(args.u32(0));
   if (file === undefined) return -EBADF;
   const [mode, offset, length] = [args.i32(1), args.s(2), args.s(3)];
   if (offset < 0 || length <= 0) return -EINVAL;
-  if (mode & ~0x7f) return -EOPNOTSUPP;
+  if (!knownAllocation(mode)) return -EOPNOTSUPP;
   if (!file.writable) return -EBADF;
   const type = (file.inode?.mode ?? 0) & S_IFMT;
   if (type === S_IFIFO) return -ESPIPE;
