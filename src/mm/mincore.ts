@@ -4,13 +4,16 @@ import { TASK_SIZE } from "../base/limits.ts";
 import { PAGE_SIZE } from "../base/numbers.ts";
 import { presentLeaf } from "./fault.ts";
 import type { Mm } from "./mm.ts";
-import type { Vma } from "./vma.ts";
+import type { Vma, VmFile } from "./vma.ts";
+
+/** Whether the caller may not know what of a file is cached: then all of it counts as in memory (can_do_mincore). */
+export type HidesCache = (file: VmFile) => boolean;
 
 /**
  * One byte for each page of [addr, addr + length): 1 or 0. -EINVAL (unaligned), -ENOMEM (beyond the user half; a hole: then earlier pages may have
  * been reported by Linux in chunks of 4096, which the caller need not tell apart).
  */
-export function mincore(mm: Mm, addr: number, length: number): Uint8Array | number {
+export function mincore(mm: Mm, addr: number, length: number, hides: HidesCache): Uint8Array | number {
   if (addr % PAGE_SIZE !== 0) return -EINVAL;
   if (addr > TASK_SIZE || length > TASK_SIZE - addr) return -ENOMEM;
   const pages = Math.ceil(length / PAGE_SIZE);
@@ -25,6 +28,10 @@ export function mincore(mm: Mm, addr: number, length: number): Uint8Array | numb
   for (let at = addr; at < end;) {
     const vma = mm.vmas.lookup(at)!;
     const stop = Math.min(vma.end, end);
+    if (vma.file !== null && hides(vma.file)) {
+      present.fill(1, (at - addr) / PAGE_SIZE, (stop - addr) / PAGE_SIZE);
+      at = stop;
+    }
     for (; at < stop; at += PAGE_SIZE) present[(at - addr) / PAGE_SIZE] = isInCore(mm, vma, at) ? 1 : 0;
   }
   return present;

@@ -8,7 +8,7 @@ import { type FaultResult, handleFault } from "./fault.ts";
 import { forkMm } from "./fork.ts";
 import { madvise, setAnonName } from "./madvise.ts";
 import type { MemoryManager } from "./memory-manager.ts";
-import { mincore } from "./mincore.ts";
+import { type HidesCache, mincore } from "./mincore.ts";
 import { mlock, mlockall, munlock } from "./mlock.ts";
 import { type MmapRequest, mapSpecial, mmap } from "./mmap.ts";
 import { mprotect } from "./mprotect.ts";
@@ -201,8 +201,8 @@ export class Mm {
   }
 
   /** mincore(2): a byte for each page, 1 if it is in memory; or -errno. */
-  mincore(addr: number, length: number): Uint8Array | number {
-    return mincore(this, addr, length);
+  mincore(addr: number, length: number, hides: HidesCache = () => false): Uint8Array | number {
+    return mincore(this, addr, length, hides);
   }
 
   /** brk(2): tries to move the break; returns where it is afterwards. */

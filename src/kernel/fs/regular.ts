@@ -182,44 +182,44 @@ export class RegularFile extends OpenFile {
 const notLater = (a: Timespec, b: Timespec): boolean => a.sec < b.sec || (a.sec === b.sec && a.nsec <= b.nsec);
 
 /** A regular file as VMAs hold it. One per open file: its identity is what lets VMAs merge. */
-class FileMapping implements VmFile {
-  readonly #file: RegularFile;
+export class FileMapping implements VmFile {
+  readonly file: RegularFile;
   readonly mergeKey: unknown;
   constructor(file: RegularFile) {
-    this.#file = file;
+    this.file = file;
     this.mergeKey = file;
   }
   get object(): MemoryObject {
-    return this.#file.inode.object;
+    return this.file.inode.object;
   }
   name(): string {
-    return this.#file.mapName();
+    return this.file.mapName();
   }
   get devMajor(): number {
-    return devMajor(this.#file.inode.fs.dev);
+    return devMajor(this.file.inode.fs.dev);
   }
   get devMinor(): number {
-    return devMinor(this.#file.inode.fs.dev);
+    return devMinor(this.file.inode.fs.dev);
   }
   get inode(): number {
-    return this.#file.inode.ino;
+    return this.file.inode.ino;
   }
   get readable(): boolean {
-    return this.#file.readable;
+    return this.file.readable;
   }
   get writable(): boolean {
-    return this.#file.writable;
+    return this.file.writable;
   }
   get noExec(): boolean {
-    return ((this.#file.path?.mount.flags ?? 0) & MNT_NOEXEC) !== 0;
+    return ((this.file.path?.mount.flags ?? 0) & MNT_NOEXEC) !== 0;
   }
   writeSealed(): boolean {
-    return ((this.#file.inode.seals ?? 0) & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) !== 0;
+    return ((this.file.inode.seals ?? 0) & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) !== 0;
   }
   get(): void {
-    this.#file.get();
+    this.file.get();
   }
   put(): void {
-    this.#file.put();
+    this.file.put();
   }
 }

@@ -4,10 +4,14 @@ import { TASK_SIZE } from "../../base/limits.ts";
 import { PAGE_SIZE } from "../../base/numbers.ts";
 import * as mman from "../../mm/constants.ts";
 import { copyToUser } from "../../mm/usercopy.ts";
+import type { VmFile } from "../../mm/vma.ts";
 import { CAP_SYS_NICE } from "../creds.ts";
 import { MshareFile } from "../fs/msharefs.ts";
 import { mapRegion } from "../fs/msharefs-ioctl.ts";
+import { MAY_WRITE } from "../fs/abi.ts";
+import { checkMode, ownerOrCapable, permission, subjectOf } from "../fs/permission.ts";
 import { PidFile } from "../fs/pidfd.ts";
+import { FileMapping } from "../fs/regular.ts";
 import type { Task } from "../task.ts";
 import type { Args, SyscallEntry } from "./table.ts";
 import { readVector } from "./user-vector.ts";
@@ -40,12 +44,20 @@ function sysMmap(task: Task, args: Args): number {
   return task.mm.mmap({ ...request, unmappable: { rights: file, error: mapping } });
 }
 
+/** What of somebody else's file is cached would tell what others do with it. */
+function hidesCache(task: Task, mapping: VmFile): boolean {
+  if (!(mapping instanceof FileMapping)) return false;
+  const { inode, path } = mapping.file;
+  if (ownerOrCapable(task, inode)) return false;
+  return (path === null ? checkMode(subjectOf(task), inode, MAY_WRITE) : permission(task, path, MAY_WRITE)) !== 0;
+}
+
 function sysMincore(task: Task, args: Args): number {
   const [addr, length, vector] = [args.ptr(0), args.u(1), args.ptr(2)];
   if (addr % PAGE_SIZE !== 0) return -EINVAL;
   if (addr + length > TASK_SIZE) return -ENOMEM;
   if (vector + Math.ceil(length / PAGE_SIZE) > TASK_SIZE) return -EFAULT;
-  const present = task.mm.mincore(addr, length);
+  const present = task.mm.mincore(addr, length, (file) => hidesCache(task, file));
   return typeof present === "number" ? present : copyToUser(task.mm, vector, present);
 }
 
