@@ -302,7 +302,10 @@ function swapPages(bytes: number | undefined): number | undefined {
   if (bytes === undefined || bytes === 0) return undefined;
   const pages = Math.floor(bytes / PAGE_SIZE);
   if (!(pages >= 1 && pages <= MAX_SWAP_PAGES))
-    throw new MachineError(`swap of ${bytes} bytes: 4 KiB to ${(MAX_SWAP_PAGES * PAGE_SIZE) / 2 ** 30} GiB are possible`, 2);
+    throw new MachineError(
+      `swap of ${bytes} bytes: 4 KiB to ${(MAX_SWAP_PAGES * PAGE_SIZE) / 2 ** 30} GiB are possible`,
+      2,
+    );
   return pages;
 }
 

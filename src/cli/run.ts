@@ -14,7 +14,7 @@ import {
 } from "../index.ts";
 import { comparisonJson, comparisonTable, countersJson, countersTable } from "../report/counters.ts";
 import { writeSnapshot } from "./snapshot-file.ts";
-import { parseEnv, parseHarts, parseMemory, parseMount, parseSeed } from "./options.ts";
+import { parseEnv, parseHarts, parseMemory, parseMount, parseSeed, parseSize } from "./options.ts";
 
 /** Options that every command which makes machines has. */
 export interface MachineFlags {
@@ -22,6 +22,7 @@ export interface MachineFlags {
   harts: number;
   memory: number;
   seed?: number;
+  swap?: number;
   tlbFlush: TlbFlush;
   verify?: boolean;
 }
@@ -52,6 +53,7 @@ export function machineOptions(command: Command, defaults: { harts: string; memo
         .argParser(parseMemory)
         .default(parseMemory(defaults.memory), defaults.memory),
     )
+    .option("--swap <size>", "a swap device that is on from the start", parseSize)
     .option("--seed <n>", "make clock and chance from a number: the same seed, the same run", parseSeed)
     .addOption(
       new Option(
@@ -142,11 +144,12 @@ async function run(path: string, args: string[], flags: RunFlags): Promise<numbe
   return shared.status;
 }
 
-export const pickMachine = ({ engine, harts, memory, seed, tlbFlush, verify }: MachineFlags): MachineOptions => ({
+export const pickMachine = ({ engine, harts, memory, seed, swap, tlbFlush, verify }: MachineFlags): MachineOptions => ({
   engine,
   harts,
   memory,
   seed,
+  swap,
   tlbFlush,
   verify: verify ?? false,
 });

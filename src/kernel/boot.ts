@@ -29,6 +29,7 @@ import { Signals } from "./signal.ts";
 import { SIGCHLD } from "./siginfo.ts";
 import { Strace } from "./strace.ts";
 import { ALL_CALLS, SyscallTable } from "./syscall/all.ts";
+import { useSwapDevice } from "./syscall/swap.ts";
 import { Task } from "./task.ts";
 import { TimerQueue } from "./timer.ts";
 import { Vdso } from "./vdso.ts";
@@ -92,6 +93,11 @@ export function boot(options: BootOptions): Kernel {
   kernel.syscalls = new SyscallTable(kernel, ALL_CALLS);
   if (options.kernel.strace !== undefined) kernel.strace = new Strace(kernel, options.kernel.strace);
   kernel.verifier = verify ? new Verifier(memory) : null;
+
+  if (options.kernel.swapPages !== undefined) {
+    kernel.swapDevicePages = options.kernel.swapPages;
+    useSwapDevice(kernel);
+  }
 
   // 4. The file tree.
   setUpFiles(kernel, options.files ?? {});

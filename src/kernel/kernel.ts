@@ -44,6 +44,8 @@ export interface KernelOptions {
   share: boolean;
   /** Recount memory (verifier.ts): after every call and fault in machines up to 32 MiB, less often in larger ones. */
   verify?: boolean | undefined;
+  /** Pages of a swap device, in use from the start; none by default. */
+  swapPages?: number | undefined;
   /** Print each system call. */
   strace?: ((line: string) => void) | undefined;
 }
@@ -114,6 +116,8 @@ export class Kernel implements KernelParts {
   readonly processExitHooks: ((process: Process) => void)[] = [];
   /** Called when a process has been reaped (Machine.run waits for its program so). */
   onReap: ((process: Process) => void) | null = null;
+  /** Size of the machine's swap device, in pages; 0: there is none. */
+  swapDevicePages = 0;
   /** Processes and threads created since boot (processes of /proc/stat). */
   forks = 0;
   #lastPid = 0;

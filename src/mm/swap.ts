@@ -24,6 +24,8 @@ export class SwapArea {
   readonly #counts: Uint32Array;
   readonly #chunks: (Uint8Array | undefined)[] = [];
   readonly #freed: number[] = [];
+  /** Takes nothing in any more: swapoff is under way. */
+  closed = false;
   #fresh = 1;
   #used = 0;
 
@@ -44,6 +46,7 @@ export class SwapArea {
 
   /** A slot with one reference that holds `data` (a page); 0 if all are in use. */
   store(data: Uint8Array): number {
+    if (this.closed) return 0;
     const slot = this.#freed.pop() ?? (this.#fresh <= this.pages ? this.#fresh++ : 0);
     if (slot === 0) return 0;
     this.#counts[slot] = 1;

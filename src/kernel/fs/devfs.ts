@@ -7,7 +7,7 @@ import { FileObject, type MemoryObject, ShmemObject } from "../../mm/object.ts";
 import type { VmFile } from "../../mm/vma.ts";
 import type { Kernel } from "../kernel.ts";
 import type { Task } from "../task.ts";
-import { S_IFCHR, S_IFDIR, S_IFLNK, devMajor, devMinor, makeDev } from "./abi.ts";
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, devMajor, devMinor, makeDev } from "./abi.ts";
 import { OpenFile } from "./file.ts";
 import type { Path } from "./inode.ts";
 import { PTY_SLAVE_MAJOR, type PtsFs } from "./pty.ts";
@@ -17,6 +17,8 @@ import type { Vfs } from "./vfs.ts";
 
 const MEM_MAJOR = 1;
 const TTY_AUX_MAJOR = 5;
+/** Block devices of local use. */
+const SWAP_MAJOR = 60;
 /** Bytes of one read from a device without end: larger reads are cut, as a signal may cut them in Linux. */
 const CHUNK = 1 << 20;
 
@@ -140,6 +142,12 @@ export function makeDevFs(kernel: Kernel, vfs: Vfs, options: { devMinor: number;
   vfs.registerMajor(PTY_SLAVE_MAJOR, (task, path, flags) =>
     options.pts.openSlave(task, path, flags, devMinor(path.inode.rdev)),
   );
+
+  if (kernel.swapDevicePages > 0) {
+    // Only a name for swapon and swapoff: nothing opens it.
+    const rdev = makeDev(SWAP_MAJOR, 0);
+    directory.add("swap", new RamSpecial(fs, { mode: S_IFBLK | 0o660, uid: 0, gid: 0, rdev }));
+  }
 
   link(directory, "fd", "/proc/self/fd");
   link(directory, "stdin", "/proc/self/fd/0");

@@ -58,7 +58,7 @@ class ProcRoot extends StaticDir {
     this.add("net", new TextLink(fs, "self/net"));
     file("stat", system.statText);
     this.add("sys", makeSysctl(fs, kernel));
-    file("swaps", system.ofKernel(kernel, system.swapsText));
+    file("swaps", system.swapsText);
     file("mshare", ({ mshare }) => mshare.text());
     this.add("mounts", new TextLink(fs, "self/mounts"));
     file("uptime", system.uptimeText);

@@ -24,6 +24,7 @@ import { semCalls } from "./sem.ts";
 import { shmCalls } from "./shm.ts";
 import { signalCalls } from "./signal.ts";
 import { socketCalls } from "./socket.ts";
+import { swapCalls } from "./swap.ts";
 import type { Handler, SyscallEntry } from "./table.ts";
 import { timeCalls } from "./time.ts";
 
@@ -41,6 +42,7 @@ export const ALL_CALLS: readonly SyscallEntry[] = [
   ...limitCalls,
   ...schedCalls,
   ...miscCalls,
+  ...swapCalls,
   ...signalCalls,
   ...timeCalls,
   ...futexCalls,

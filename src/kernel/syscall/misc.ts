@@ -56,6 +56,9 @@ function sysSysinfo(task: Task, args: Args): number {
   put(4, total * PAGE_SIZE);
   put(5, free * PAGE_SIZE);
   put(6, shmem * PAGE_SIZE);
+  const { swap, swapTotal } = kernel.memory;
+  put(8, swapTotal * PAGE_SIZE);
+  put(9, (swapTotal - (swap?.used ?? 0)) * PAGE_SIZE);
   v.setUint16(80, kernel.tasks.size, true);
   v.setUint32(104, 1, true);
   return copyToUser(task.mm, args.ptr(0), bytes);
