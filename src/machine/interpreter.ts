@@ -111,6 +111,8 @@ interface RegionIndices {
 
 class InterpreterEmitter implements Emitter {
   readonly code: Code;
+  /** The interpreter keeps to what every engine has. */
+  readonly isFused = false;
   private readonly imports: Record<keyof EngineImports, number>;
   private readonly regions: RegionIndices | undefined;
   private readonly layout: Layout;

@@ -309,6 +309,13 @@ export class Code {
     return this;
   }
 
+  /** A vector instruction (0xfd prefix), without its immediates. */
+  vector(sub: number): this {
+    this.bytes.byte(0xfd);
+    this.bytes.unsigned(sub);
+    return this;
+  }
+
   private open(opcode: number, result: ValueType | undefined): Label {
     this.bytes.byte(opcode);
     this.bytes.byte(result ?? 0x40);

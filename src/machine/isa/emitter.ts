@@ -14,6 +14,9 @@ export interface CsrAccess {
 export interface Emitter {
   readonly code: Code;
 
+  /** Whether WebAssembly's relaxed multiply-add rounds once here (wasm/relaxed.ts). */
+  readonly isFused: boolean;
+
   /** A scratch local, the same one for the same type and number everywhere in the function. */
   temp(type: ValueType, number: number): number;
 

@@ -7,6 +7,7 @@
 //
 // Long because F and D are one table: each line is read beside its twin of the other width.
 import { F32, F64, I64, op } from "../../wasm/assembler.ts";
+import { relaxedMultiplyAdd } from "../../wasm/relaxed.ts";
 import { TRAP_ILLEGAL } from "../trap.ts";
 import { FLAG_NX } from "./softfloat.ts";
 import * as soft from "./softfloat.ts";
@@ -295,6 +296,10 @@ function emitFused(e: Emitter, p: Precision, negateProduct: boolean, negateAdden
   wide(e, p, 3);
   if (negateAddend) c.op(op.f64Neg);
   c.set(d);
+  if (e.isFused) {
+    emitRelaxed(e, p, [a, b, d], ph);
+    return;
+  }
   c.get(a).get(b).op(op.f64Mul).set(ph);
   if (p === DOUBLE) {
     moderate(e, a);
@@ -338,6 +343,31 @@ function emitFused(e: Emitter, p: Precision, negateProduct: boolean, negateAdden
     c.get(d).get(sh).op(op.f64Eq).get(t).f64(0).op(op.f64Eq, op.i32And);
   });
   setWide(e, p, d);
+}
+
+/** The host's own fused multiply-add. Nothing is known about its exactness, unless a factor is zero. */
+function emitRelaxed(e: Emitter, p: Precision, [a, b, d]: readonly number[], r: number): void {
+  const c = e.code;
+  if (p === DOUBLE) relaxedMultiplyAdd(c, F64, a, b, d);
+  else {
+    const singles = [a, b, d].map((wideLocal, n) => {
+      const local = e.temp(F32, 1 + n);
+      c.get(wideLocal).op(op.f32DemoteF64).set(local);
+      return local;
+    });
+    relaxedMultiplyAdd(c, F32, singles[0], singles[1], singles[2]);
+    c.op(op.f64PromoteF32);
+  }
+  c.set(r);
+  const zeroFactor = (): void => {
+    c.get(a).f64(0).op(op.f64Eq).get(b).f64(0).op(op.f64Eq, op.i32Or);
+  };
+  c.get(r).op(op.f64Abs).f64(floorOf(p)).op(op.f64Gt);
+  zeroFactor();
+  c.op(op.i32Or).get(r).op(op.f64Abs).f64(Infinity).op(op.f64Lt, op.i32And, op.i32Eqz);
+  slowIf(e);
+  slowUnlessExact(e, zeroFactor);
+  setWide(e, p, r);
 }
 
 /** high + low = a + b exactly (Knuth). */

@@ -66,8 +66,10 @@ export interface PageGuard {
 export interface RegionPlan {
   readonly flow: Flow;
   readonly pages: readonly PageGuard[];
-  /** Assume that NX is set, so that inexact results need no record. */
-  readonly assumeInexact: boolean;
+  /** Assume that NX is set, so that inexact results need no record; or that it is not; undefined: assume nothing. */
+  readonly assumeInexact: boolean | undefined;
+  /** Emitter.isFused. */
+  readonly isFused: boolean;
 }
 
 interface ExitGroup {
@@ -86,6 +88,7 @@ function members(set: number): number[] {
 
 export class RegionEmitter implements Emitter {
   readonly code: Code;
+  readonly isFused: boolean;
   private readonly plan: RegionPlan;
   private readonly groups = new Map<string, ExitGroup>();
   private readonly locals = new Map<string, number>();
@@ -104,6 +107,8 @@ export class RegionEmitter implements Emitter {
   constructor(code: Code, plan: RegionPlan) {
     this.code = code;
     this.plan = plan;
+    // The other way shows which results are exact.
+    this.isFused = plan.isFused && plan.assumeInexact === true;
     this.rootPc = plan.flow.root.block.pc;
     const rounds = (line: Line): boolean => facts(line.d).rounds;
     const lines = plan.flow.nodes.flatMap((node) => node.block.lines.filter(rounds));
@@ -262,7 +267,7 @@ export class RegionEmitter implements Emitter {
   }
 
   fcsr(): void {
-    if (this.plan.assumeInexact) this.code.i32(NX);
+    if (this.plan.assumeInexact !== undefined) this.code.i32(this.plan.assumeInexact ? NX : 0);
     else this.code.get(this.local("fcsr", I32));
   }
 
@@ -313,13 +318,13 @@ export class RegionEmitter implements Emitter {
 
   /** Pushes an i32 that is not 0 if an fcsr is not what the region assumes. */
   private pushUnexpected(fcsr: number): void {
-    const assumeInexact = this.usesFcsr && this.plan.assumeInexact;
-    const mask = (this.assumesNearest ? FRM : 0) | (assumeInexact ? NX : 0);
+    const { assumeInexact } = this.plan;
+    const mask = (this.assumesNearest ? FRM : 0) | (this.usesFcsr && assumeInexact !== undefined ? NX : 0);
     this.code
       .get(fcsr)
       .i32(mask)
       .op(op.i32And)
-      .i32(assumeInexact ? NX : 0)
+      .i32(mask & (assumeInexact ? NX : 0))
       .op(op.i32Ne);
   }
 

@@ -2,6 +2,7 @@
 // code changes, bounds their number and size. Owns the table of region functions and the entries in code pages (layout.ts).
 import { PAGE_SIZE, type Pfn } from "../../base/numbers.ts";
 import { ModuleBuilder } from "../../wasm/assembler.ts";
+import { isRelaxedMultiplyAddFused } from "../../wasm/relaxed.ts";
 import type { CodeCache } from "../code-cache.ts";
 import { REGION_SIGNATURE, type RegionImports } from "../interpreter.ts";
 import type { Decoded } from "../isa/instruction.ts";
@@ -30,6 +31,8 @@ const MAX_REGIONS = 4096;
 const MAX_CODE_BYTES = 24 * 2 ** 20;
 /** Entries that did not fit before a region is compiled again with fewer assumptions. */
 const MAX_MISFITS = 16;
+/** Times that a place is compiled again before it is left to the interpreter; half of them with assumptions. */
+const MAX_RECOMPILED = 6;
 /** Places that are compiled together at most. */
 const MAX_BATCH = 12;
 /** Indirect jumps whose targets are remembered, and targets of each. */
@@ -40,7 +43,7 @@ const NX = 1;
 /** What a region takes for granted on entry. */
 interface Assumptions {
   readonly guards: boolean;
-  readonly assumeInexact: boolean;
+  readonly assumeInexact: boolean | undefined;
 }
 
 /** Where a region starts. */
@@ -154,8 +157,11 @@ export class Jit {
   private readonly byNumber: (Region | undefined)[] = [];
   private readonly byFrame = new Map<Pfn, Set<Region>>();
   private readonly free: number[] = [];
+  private readonly isFused = isRelaxedMultiplyAddFused();
   /** Where indirect jumps went, by pc. */
   private readonly noted = new Map<number, number[]>();
+  /** How often a place was compiled again. */
+  private readonly recompiled = new Map<string, number>();
   /** Places that were hot once. */
   private readonly waiting = new Map<string, Place>();
   /** Places that cannot be compiled as they are. */
@@ -251,10 +257,21 @@ export class Jit {
     if (!fits) return;
     if (++region.misfits < MAX_MISFITS) return;
     this.remove(region);
-    const assumeInexact = region.assumptions.assumeInexact && this.isInexact(hart);
-    if (region.assumptions.guards || assumeInexact !== region.assumptions.assumeInexact) {
-      this.compile(hart, [{ entry, frame: region.frame, pc: region.pc }], { guards: false, assumeInexact });
-    } else this.giveUp(region.frame, region.pc);
+    this.compileAgain(hart, region);
+  }
+
+  /** With what holds now, or, if that changes often, with fewer assumptions. */
+  private compileAgain(hart: number, region: Region): void {
+    const key = `${region.frame}:${region.pc}`;
+    const times = (this.recompiled.get(key) ?? 0) + 1;
+    this.recompiled.set(key, times);
+    if (times > MAX_RECOMPILED) this.giveUp(region.frame, region.pc);
+    else {
+      this.compile(hart, [region], {
+        guards: region.assumptions.guards && region.assumptions.assumeInexact !== this.isInexact(hart),
+        assumeInexact: times > MAX_RECOMPILED / 2 ? undefined : this.isInexact(hart),
+      });
+    }
   }
 
   private giveUp(frame: Pfn, pc: number): void {
@@ -284,7 +301,7 @@ export class Jit {
   private build(hart: number, parts: readonly Part[], assumptions: Assumptions): void {
     const builder = new ModuleBuilder(this.options.layout.pages);
     const sizes = parts.map(({ flow, pages }, i) => {
-      const plan = { flow, pages, assumeInexact: assumptions.assumeInexact };
+      const plan = { flow, pages, assumeInexact: assumptions.assumeInexact, isFused: this.isFused };
       return builder.function(REGION_SIGNATURE, `r${i}`, (code) => new RegionEmitter(code, plan).emit());
     });
     const bytes = builder.finish();
@@ -292,7 +309,9 @@ export class Jit {
     parts.forEach(({ place, flow, pages }, i) => {
       const size = Math.ceil(bytes.length / sizes.length);
       this.add({
-        ...place,
+        pc: place.pc,
+        frame: place.frame,
+        entry: place.entry,
         number: this.takeNumber(size),
         frames: pages.map((page) => page.frame),
         pages: pages.map(({ va, low, high }) => ({ va, low, high })),
@@ -376,6 +395,7 @@ export class Jit {
   /** The code of a frame was dropped, the entries in its code page with it. */
   private drop(pfn: Pfn): void {
     this.hopeless.delete(pfn);
+    if (this.recompiled.size > MAX_REGIONS) this.recompiled.clear();
     for (const region of this.byFrame.get(pfn) ?? []) this.remove(region);
   }
 }
