@@ -16,6 +16,8 @@ const SEEDED_EPOCH = 1_767_225_600;
 export function addNs(time: HostTime, ns: number): HostTime {
   const sec = Math.floor(ns / NSEC_PER_SEC);
   const nsec = time.nsec + Math.round(ns - sec * NSEC_PER_SEC);
+  // Beyond 2^53 the quotient may have been rounded up.
+  if (nsec < 0) return { sec: time.sec + sec - 1, nsec: nsec + NSEC_PER_SEC };
   return nsec >= NSEC_PER_SEC ? { sec: time.sec + sec + 1, nsec: nsec - NSEC_PER_SEC } : { sec: time.sec + sec, nsec };
 }
 /** Nanoseconds as seconds and nanoseconds. */

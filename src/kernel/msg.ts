@@ -1,5 +1,5 @@
 // System V message queues (ipc/msg.c). One MessageTable per kernel; the calls are in syscall/msg.ts.
-import { E2BIG, EACCES, EAGAIN, EIDRM, ENOMSG, ENOSPC, ERESTARTNOHAND } from "../base/errno.ts";
+import { E2BIG, EACCES, EAGAIN, EIDRM, ENOMEM, ENOMSG, ENOSPC, ERESTARTNOHAND } from "../base/errno.ts";
 import { IPC_NOWAIT, IpcObject, IpcTable, S_IRUGO, S_IWUGO, sysvipcLine } from "./ipc.ts";
 import type { Task } from "./task.ts";
 import { type Wait, WaitQueue, wait } from "./wait.ts";
@@ -7,6 +7,8 @@ import { type Wait, WaitQueue, wait } from "./wait.ts";
 export const MSGMNI = 32000;
 export const MSGMAX = 8192;
 export const MSGMNB = 16384;
+/** Bytes in all queues: what kernel memory is good for. */
+const MEMORY_LIMIT = 64 << 20;
 const MSG_NOERROR = 0o10000;
 const MSG_EXCEPT = 0o20000;
 
@@ -56,6 +58,7 @@ export class MessageTable {
   send(task: Task, id: number, message: Message, flags: number): number | Generator<Wait, number> {
     const queue = this.queues.find(id);
     if (typeof queue === "number") return queue;
+    if (this.totals().bytes > MEMORY_LIMIT) return -ENOMEM;
     const sent = trySend(task, queue, message);
     if (sent !== -EAGAIN || (flags & IPC_NOWAIT) !== 0) return sent;
     return (function* (): Generator<Wait, number> {

@@ -130,16 +130,6 @@ export class PosixTimers {
     this.#start(timer);
   }
 
-  /** Text of /proc/PID/timers. */
-  text(): string {
-    let text = "";
-    for (const { id, event, clock } of this.#timers.values()) {
-      const to = event.thread === null ? `pid.${this.#process.pid}` : `tid.${event.thread.tid}`;
-      text += `ID: ${id}\nsignal: ${event.signo}/${event.value.toString(16).padStart(16, "0")}\nnotify: ${event.notify}/${to}\nClockID: ${clock.id}\n`;
-    }
-    return text;
-  }
-
   #start(timer: PosixTimer): void {
     if (timer.event.notify === "none" || timer.expires === Infinity) {
       // Nothing happens: the time left is worked out when asked for.
@@ -169,7 +159,8 @@ export class PosixTimers {
     if (sent || timer.interval === 0) return;
     // Ignored: goes on by itself.
     timer.pending = false;
-    timer.expires += Math.max(timer.interval, IGNORED_INTERVAL_NS);
+    timer.forward();
+    timer.expires = Math.max(timer.expires, timer.clock.now() + IGNORED_INTERVAL_NS);
     this.#start(timer);
   }
 

@@ -1,6 +1,6 @@
 // System V semaphores (ipc/sem.c): sets of counters, changed together or not at all. Those who cannot go on wait on the set and try again when it
 // has changed. One SemTable per kernel; the calls are in syscall/sem.ts.
-import { EACCES, EAGAIN, EFBIG, EIDRM, EINTR, EINVAL, ENOSPC, ERANGE } from "../base/errno.ts";
+import { EACCES, EAGAIN, EFBIG, EIDRM, EINTR, EINVAL, ENOMEM, ENOSPC, ERANGE } from "../base/errno.ts";
 import { IPC_NOWAIT, IpcObject, IpcTable, S_IRUGO, S_IWUGO, sysvipcLine } from "./ipc.ts";
 import type { Process } from "./process.ts";
 import type { Task } from "./task.ts";
@@ -11,6 +11,8 @@ export const SEMMSL = 32000;
 export const SEMMNS = SEMMNI * SEMMSL;
 export const SEMOPM = 500;
 export const SEMVMX = 32767;
+/** Semaphores in all sets: what kernel memory is good for. */
+const MEMORY_LIMIT = 4_000_000;
 const SEM_UNDO = 0x1000;
 
 /** struct sembuf. */
@@ -71,7 +73,8 @@ export class SemTable {
     const check = (set: SemSet): number => (count > set.values.length ? -EINVAL : 0);
     return this.sets.get(task, key, flags, check, () => {
       if (count === 0) return -EINVAL;
-      return this.sets.full ? -ENOSPC : new SemSet(task, key, flags, count);
+      if (this.sets.full) return -ENOSPC;
+      return this.totals().semaphores + count > MEMORY_LIMIT ? -ENOMEM : new SemSet(task, key, flags, count);
     });
   }
 

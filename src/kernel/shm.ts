@@ -1,6 +1,6 @@
 // System V shared memory (ipc/shm.c): segments are shmem objects with an id; attaching maps them. A segment that is marked for destruction goes
 // with its last mapping. One ShmTable per kernel; the calls are in syscall/shm.ts.
-import { EACCES, EINVAL, ENOMEM, ENOSPC } from "../base/errno.ts";
+import { EACCES, EFBIG, EINVAL, ENOMEM, ENOSPC } from "../base/errno.ts";
 import { PAGE_SIZE, pageUp } from "../base/numbers.ts";
 import { MAP_FIXED, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE } from "../mm/constants.ts";
 import type { ShmemObject } from "../mm/object.ts";
@@ -108,7 +108,8 @@ export class ShmTable {
     // There are no huge pages to take.
     if ((flags & SHM_HUGETLB) !== 0) return -ENOMEM;
     const object = task.kernel.memory.newShmem(pageUp(size), (flags & SHM_NORESERVE) !== 0 ? "none" : "whole");
-    return typeof object === "number" ? object : new Segment(task, key, flags, size, object);
+    if (typeof object === "number") return object === -EFBIG ? -EINVAL : object;
+    return new Segment(task, key, flags, size, object);
   }
 
   /** shmat(2): the address or -errno. */

@@ -1,7 +1,15 @@
 // Waiting for descriptors: ppoll, pselect6, epoll, and the descriptors that are made to be waited for (eventfd, timerfd, signalfd).
 import { EBADF, EFAULT, EINTR, EINVAL, EPERM, ERESTARTNOHAND } from "../../base/errno.ts";
 import { copyFromUser, copyToUser, getUser64 } from "../../mm/usercopy.ts";
-import { CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_REALTIME, type ClockSource, clockSource } from "../clock-id.ts";
+import {
+  CLOCK_BOOTTIME,
+  CLOCK_BOOTTIME_ALARM,
+  CLOCK_MONOTONIC,
+  CLOCK_REALTIME,
+  CLOCK_REALTIME_ALARM,
+  type ClockSource,
+  clockSource,
+} from "../clock-id.ts";
 import {
   O_CLOEXEC,
   O_NONBLOCK,
@@ -29,6 +37,7 @@ import { type Wait, type WaitQueue, wait } from "../wait.ts";
 import { readSigset } from "./signal.ts";
 import type { Args, SyscallEntry, SyscallResult } from "./table.ts";
 
+const CAP_WAKE_ALARM = 35;
 const POLLFD_SIZE = 8;
 /** struct epoll_event on riscv64: events (4), padding, data (8). */
 const EPOLL_EVENT_SIZE = 16;
@@ -327,7 +336,9 @@ function signalfd4(task: Task, args: Args): number {
 function timerfdCreate(task: Task, args: Args): number {
   const [id, flags] = [args.i32(0), args.i32(1)];
   if ((flags & ~(O_CLOEXEC | O_NONBLOCK)) !== 0) return -EINVAL;
-  if (id !== CLOCK_REALTIME && id !== CLOCK_MONOTONIC && id !== CLOCK_BOOTTIME) return -EINVAL;
+  const alarm = id === CLOCK_REALTIME_ALARM || id === CLOCK_BOOTTIME_ALARM;
+  if (id !== CLOCK_REALTIME && id !== CLOCK_MONOTONIC && id !== CLOCK_BOOTTIME && !alarm) return -EINVAL;
+  if (alarm && !task.capable(CAP_WAKE_ALARM)) return -EPERM;
   const clock = clockSource(task, id) as ClockSource;
   return install(task, new TimerFile(task.kernel, clock, flags & O_NONBLOCK), flags);
 }
