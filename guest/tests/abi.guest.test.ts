@@ -2,6 +2,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import type { MachineOptions } from "../../src/index.ts";
 import { ROOT, buildGuest, runGuest, skipReason } from "../../src/testing/guest.ts";
 
 const skip = skipReason();
@@ -16,10 +17,19 @@ const MODES = [
   { name: "shared tables, 4 harts", options: { harts: 4 } },
 ];
 
+/** Programs that want a machine of their own kind. */
+const MACHINES: Readonly<Record<string, MachineOptions>> = { "abi-oom.c": { memory: 40 * 2 ** 20 } };
+/** What the kernel reports there, as it should. */
+const REPORTS = /^mshare: out of memory: killed process .*\n/;
+
 describe.skipIf(skip !== false).each(MODES)("$name", ({ options }) => {
   test.each(programs)("%s", async (name) => {
-    const { status, stdout, stderr } = await runGuest(buildGuest(join(directory, name)), options);
+    const { status, stdout, stderr } = await runGuest(buildGuest(join(directory, name)), {
+      ...options,
+      ...MACHINES[name],
+    });
     const failed = stdout.split("\n").filter((line) => line !== "" && !line.startsWith("ok "));
-    expect({ failed, stderr, status }).toEqual({ failed: [], stderr: "", status: 0 });
+    const unexpected = name in MACHINES ? stderr.replace(REPORTS, "") : stderr;
+    expect({ failed, stderr: unexpected, status }).toEqual({ failed: [], stderr: "", status: 0 });
   });
 });

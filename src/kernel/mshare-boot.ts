@@ -50,6 +50,18 @@ export function ownerOf(process: Process): RegionOwner {
   return owner;
 }
 
+/** Pages that a process is charged for as the owner of regions. */
+export function regionPages(process: Process): number {
+  const owner = process.attachments.get(ATTACHMENT);
+  return owner instanceof ProcessOwner ? process.kernel.mshare.chargedPages(owner) : 0;
+}
+
+/** A process is being killed for memory: the contents of its regions go at once. */
+export function reapRegions(process: Process): void {
+  const owner = process.attachments.get(ATTACHMENT);
+  if (owner instanceof ProcessOwner) process.kernel.mshare.reap(owner);
+}
+
 /** Puts mshare into the kernel: the file system of region descriptors, and the end of regions with their owner. */
 export function installMshare(kernel: Kernel): void {
   kernel.regionFs = new RegionFs(() => kernel.clock.realtime());

@@ -6,6 +6,7 @@ import type { Mm } from "../mm/mm.ts";
 import { VM_LOCKED, VM_SHARED } from "../mm/vma.ts";
 import { groupExit } from "./exit.ts";
 import type { Kernel } from "./kernel.ts";
+import { reapRegions, regionPages } from "./mshare-boot.ts";
 import type { Process } from "./process.ts";
 import { SIGKILL } from "./siginfo.ts";
 
@@ -16,7 +17,13 @@ const OOM_SCORE_ADJ_MIN = -1000;
 export function oomBadness(process: Process, totalPages: number): number | null {
   const { mm, oomScoreAdj } = process;
   if (mm === null || process.state !== "alive" || oomScoreAdj === OOM_SCORE_ADJ_MIN) return null;
-  return mm.rss + Math.floor(mm.tableBytes / PAGE_SIZE) + Math.floor((oomScoreAdj * totalPages) / 1000);
+  // A region's memory counts for its owner: nobody else's end would free it.
+  return (
+    mm.rss +
+    Math.floor(mm.tableBytes / PAGE_SIZE) +
+    regionPages(process) +
+    Math.floor((oomScoreAdj * totalPages) / 1000)
+  );
 }
 
 /** Hooks the killer into memory management. */
@@ -39,7 +46,10 @@ function outOfMemory(kernel: Kernel, mm: Mm | null): "retry" | "kill-current" {
   groupExit(victim, SIGKILL);
   const current = scheduler.current?.mmOrNull ?? null;
   if (spoils === mm || spoils === current) return "kill-current";
-  return reapMemory(spoils!) ? "retry" : "kill-current";
+  const { free } = memory.frames;
+  reapMemory(spoils!);
+  reapRegions(victim);
+  return memory.frames.free > free ? "retry" : "kill-current";
 }
 
 /** The process with the highest badness; one that is dying already holds nothing that it will not give back. */
@@ -58,14 +68,11 @@ function selectVictim(kernel: Kernel): Process | null {
   return victim;
 }
 
-/** __oom_reap_task_mm: what is private to the victim goes now; it will not run again. True if any frame was freed. */
-function reapMemory(mm: Mm): boolean {
-  const { frames } = mm.memory;
-  const before = frames.free;
+/** __oom_reap_task_mm: what is private to the victim goes now; it will not run again. */
+function reapMemory(mm: Mm): void {
   for (const vma of [...mm.vmas]) {
     if ((vma.flags & (VM_SHARED | VM_LOCKED)) === 0 && vma.window === null) {
       mm.madvise(vma.start, vma.end - vma.start, MADV_DONTNEED);
     }
   }
-  return frames.free > before;
 }

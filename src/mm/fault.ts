@@ -125,7 +125,11 @@ function windowFault(mm: Mm, vma: Vma, va: number, access: number): FaultResult 
     mm.memory.stat.pgmajfault++;
     if ((access & ACCESS_WRITE) === 0) return DONE_MAJOR;
   }
-  if (isPrivate && (access & ACCESS_WRITE) !== 0) return privateWrite(mm, vma, va, hostVma, hostVa);
+  if (isPrivate && (access & ACCESS_WRITE) !== 0) {
+    const result = privateWrite(mm, vma, va, hostVma, hostVa);
+    if (window.dead) window.link(mm, vma, va);
+    return result;
+  }
   const { stat, ram } = mm.memory;
 
   const space = window.shared ? host : mm;
@@ -147,7 +151,8 @@ function windowFault(mm: Mm, vma: Vma, va: number, access: number): FaultResult 
     }
   }
   let linked = false;
-  if (window.shared) {
+  // The region may have died of the allocation; then there is nothing to link, and what has been entered goes.
+  if (window.shared || window.dead) {
     const link = window.link(mm, vma, va);
     if (typeof link === "number") return OUT_OF_MEMORY;
     linked = link === "linked";

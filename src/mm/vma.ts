@@ -60,6 +60,7 @@ export interface Window {
   /**
    * The host table for `va` is populated as wanted: let the process's own tables reach it.
    * Returns "linked" if entries were written, "present" if they were already there, -ENOMEM if a table could not be allocated.
+   * If the region has died meanwhile (the OOM killer), takes everything out again: "present", and the next access finds it dead.
    */
   link(mm: Mm, vma: Vma, va: number): "linked" | "present" | number;
   /** May munmap or a mapping over [start, end) take the window away? 0 (then the whole window goes) or a negative errno. */

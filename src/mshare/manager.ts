@@ -65,6 +65,18 @@ export class MshareManager {
     for (const region of this.regions.values()) if (region.owner === owner) region.end();
   }
 
+  /** Pages charged to `owner` for its regions: contents and page tables (what it counts for besides its own memory when the OOM killer chooses). */
+  chargedPages(owner: RegionOwner): number {
+    let pages = 0;
+    for (const region of this.regions.values()) if (region.owner === owner) pages += region.chargedPages;
+    return pages;
+  }
+
+  /** The owner is being killed for memory: what its regions hold is freed at once. Allocates nothing. */
+  reap(owner: RegionOwner): void {
+    for (const region of this.regions.values()) if (region.owner === owner) region.reap();
+  }
+
   /** What RLIMIT_MEMLOCK of its owner (or of another one) leaves for a region, its own locked memory included; bytes, Infinity for no limit. */
   memlockLeft(region: Region, owner: RegionOwner | null = region.owner): number {
     if (owner === null) return 0;
@@ -72,7 +84,7 @@ export class MshareManager {
     if (limit === Infinity || limit === 0) return limit;
     let others = owner.mm === null ? 0 : owner.mm.lockedVm;
     for (const other of this.regions.values())
-      if (other !== region && other.owner === owner && !other.dead) others += other.host.lockedVm;
+      if (other !== region && other.owner === owner && !other.ended) others += other.host.lockedVm;
     // Some limit is left even where it is used up: the error is that of too much, not of no right at all.
     return Math.max(1, limit - others * PAGE_SIZE);
   }

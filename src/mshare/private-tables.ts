@@ -37,14 +37,21 @@ export class PrivateTables implements RegionTables {
 
   disconnect(window: MshareWindow, gather: Gather): void {
     const mirror = this.#mirrors.get(window);
-    if (mirror === undefined) return;
-    this.#mirrors.delete(window);
-    window.host.mirrors.delete(mirror);
+    if (mirror !== undefined) {
+      this.#mirrors.delete(window);
+      window.host.mirrors.delete(mirror);
+    }
     const { slotStart, mm } = window;
     zapTables(mm, slotStart, slotStart + window.length, gather, "and private copies", null);
   }
 
-  link(): number {
+  /** There is nothing to link; only a region that has died is disconnected once more. */
+  link(window: MshareWindow): number {
+    if (window.dead) {
+      const gather = window.mm.memory.beginGather();
+      this.disconnect(window, gather);
+      gather.finish();
+    }
     return 0;
   }
 

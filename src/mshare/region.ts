@@ -7,6 +7,7 @@ import { PAGE_SIZE, PGD_SIZE, pageDown, pageUp } from "../base/numbers.ts";
 import * as mman from "../mm/constants.ts";
 import type { Mm } from "../mm/mm.ts";
 import { zapMirrors } from "../mm/rmap.ts";
+import { AnonymousFile } from "../mm/vm-file.ts";
 import type { VmFile } from "../mm/vma.ts";
 import * as abi from "./abi.ts";
 import type { MshareManager } from "./manager.ts";
@@ -77,6 +78,8 @@ export class Region {
   /** Entries of processes' tables that point at region tables now. */
   links = 0;
   #host: Mm | null;
+  /** Its owner is being killed for memory: nothing is reached any more, though the host mm is still there. */
+  #dying = false;
   #view: View | null = null;
   #faults = 0;
 
@@ -93,8 +96,12 @@ export class Region {
     return this.#host;
   }
 
-  /** The owner is gone: every call but stat and detach is ENXIO. */
+  /** The owner is gone, or as good as gone: every call but stat and detach is ENXIO. */
   get dead(): boolean {
+    return this.#host === null || this.#dying;
+  }
+  /** The host mm is gone too. */
+  get ended(): boolean {
     return this.#host === null;
   }
 
@@ -110,12 +117,12 @@ export class Region {
 
   /** Faults resolved in the host mm since creation. */
   get faults(): number {
-    return this.dead ? this.#faults : this.host.minorFaults + this.host.majorFaults;
+    return this.ended ? this.#faults : this.host.minorFaults + this.host.majorFaults;
   }
 
   /** Bytes of the page tables under the read-write root, and under the read-only one. */
   get tableBytes(): number {
-    return this.dead ? 0 : this.host.tableBytes;
+    return this.ended ? 0 : this.host.tableBytes;
   }
   get viewTableBytes(): number {
     return this.#view === null ? 0 : this.#view.mm.tableBytes;
@@ -321,7 +328,7 @@ export class Region {
    * detached, so that a stale pointer never hits someone else's memory.
    */
   end(): void {
-    if (this.dead) return;
+    if (this.ended) return;
     this.manager.noteTables();
     const { host } = this;
     const gather = host.memory.beginGather();
@@ -336,10 +343,31 @@ export class Region {
     host.put();
   }
 
+  /**
+   * The OOM killer has chosen the owner: what the region alone holds is freed now, in the middle of whatever needed memory; windows are
+   * dead from now on. VMAs and tables go with the owner's exit. Allocates nothing.
+   */
+  reap(): void {
+    if (this.dead) return;
+    this.#dying = true;
+    const { host } = this;
+    const gather = host.memory.beginGather();
+    for (const window of this.windows) this.manager.tables.disconnect(window, gather);
+    gather.finish();
+    for (const vma of host.vmas) if (vma.file instanceof AnonymousFile) vma.file.object.punch(0, vma.file.object.size);
+  }
+
+  /** Pages that its owner's end would free: contents and page tables. */
+  get chargedPages(): number {
+    if (this.dead) return 0;
+    const bytes = this.manager.tables.residentBytes(this) + this.tableBytes + this.viewTableBytes;
+    return bytes / PAGE_SIZE;
+  }
+
   /** Nothing keeps it: it has no name, and its owner has neither a descriptor nor a window. */
   isForsaken(): boolean {
     const { owner } = this;
-    if (this.unlinked) return !this.dead && this.handles === 0 && this.windows.size === 0;
+    if (this.unlinked) return !this.ended && this.handles === 0 && this.windows.size === 0;
     return owner !== null && !this.named && !owner.hasDescriptor(this) && !this.hasWindowIn(owner.mm);
   }
 

@@ -11,7 +11,7 @@ export interface RegionTables {
   connect(window: MshareWindow): void;
   /** A window shows more of its region than before. */
   grown(window: MshareWindow): void;
-  /** A window goes: nothing of the region can be reached through it once `gather` is finished, which frees what it alone needed. */
+  /** A window goes, or dies (then this comes again when it goes): nothing of the region can be reached through it once `gather` is finished, which frees what it alone needed. */
   disconnect(window: MshareWindow, gather: Gather): void;
   /** The region's tables hold a page for `va`: the number of entries written so that the process reaches them, or -ENOMEM. */
   link(window: MshareWindow, va: number): number;
@@ -34,6 +34,7 @@ export interface RegionTables {
 export class SharedTables implements RegionTables {
   /** Links are made by faults. */
   connect(window: MshareWindow): void {
+    window.connected = true;
     if (window.view !== null) window.view.windows++;
   }
 
@@ -49,18 +50,29 @@ export class SharedTables implements RegionTables {
       const start = window.hostStart;
       if (lastLink) freeUnlinked(window.tables, host, start, start + (window.slotEnd - window.slotStart), gather);
     }
-    if (view !== null && --view.windows === 0) view.empty(gather);
+    const last = window.connected && view !== null && --view.windows === 0;
+    window.connected = false;
+    if (last) view.empty(gather);
   }
 
   link(window: MshareWindow, va: number): number {
     const { view } = window;
+    if (window.dead) return this.#forget(window);
     if (view !== null) {
       const error = view.fill(va - window.slotStart + window.hostStart);
       if (error < 0) return error;
     }
     const written = window.privatePart?.link(va) ?? linkTables(window.mm, window.tables, window, va);
     if (written > 0) window.countLinks(written);
-    return written;
+    // Making a table may have ended in the region's death (Region.reap).
+    return window.dead ? this.#forget(window) : written;
+  }
+
+  #forget(window: MshareWindow): 0 {
+    const gather = window.mm.memory.beginGather();
+    this.disconnect(window, gather);
+    gather.finish();
+    return 0;
   }
 
   populate(window: MshareWindow): void {

@@ -42,6 +42,8 @@ export class MshareWindow implements Window, LinkedWindow {
   length: number;
   /** Entries of the process's tables that point at the region's. */
   links = 0;
+  /** Between RegionTables.connect and disconnect. */
+  connected = false;
   /** The read-only root that it links; null: the read-write one. */
   readonly view: View | null;
   /** Of a private window with shared tables: what it does not share any more. */
@@ -107,7 +109,7 @@ export class MshareWindow implements Window, LinkedWindow {
     this.#vma = vma;
     vma.window = this;
     this.region.addWindow(this);
-    if (this.dead) return;
+    if (this.region.ended) return;
     this.host.sharers.add(this.mm);
     this.region.manager.tables.connect(this);
   }
@@ -225,7 +227,7 @@ export class MshareWindow implements Window, LinkedWindow {
   unlink(mm: Mm, _vma: Vma, gather: Gather): void {
     const { region, host } = this;
     region.removeWindow(this);
-    if (!this.dead) {
+    if (!region.ended) {
       region.manager.tables.disconnect(this, gather);
       if (!region.hasWindowIn(mm)) host.sharers.delete(mm);
     }
