@@ -56,6 +56,7 @@ export class Scheduler {
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
+    this.#everywhere = (1n << BigInt(kernel.hardware.harts.length)) - 1n;
     this.cpus = kernel.hardware.harts.map((hart, index) => ({
       hart,
       index,
@@ -95,7 +96,7 @@ export class Scheduler {
   /** It may run on other harts than before: if it is on one that it must leave, its turn ends. */
   affinityChanged(task: Task): void {
     const cpu = this.cpuOf(task);
-    if (cpu !== undefined && ((task.affinity >> BigInt(cpu.index)) & 1n) === 0n) {
+    if (cpu !== undefined && !this.#mayRunOn(task, cpu)) {
       if (task === this.current) this.resched = true;
       cpu.evict = true;
     }
@@ -192,13 +193,19 @@ export class Scheduler {
   #accountedTo = 0;
   #accountedInstret = 0;
 
+  readonly #everywhere: bigint;
+
+  #mayRunOn(task: Task, cpu: Cpu): boolean {
+    return task.affinity === this.#everywhere || ((task.affinity >> BigInt(cpu.index)) & 1n) !== 0n;
+  }
+
   /** Gives an idle hart the next task that may run there. */
   #assign(cpu: Cpu): boolean {
     const queue = this.#queue;
     let at = -1;
     for (let i = 0; i < queue.length; i++) {
       const task = queue[i];
-      if (((task.affinity >> BigInt(cpu.index)) & 1n) === 0n) continue;
+      if (!this.#mayRunOn(task, cpu)) continue;
       if (at < 0) {
         at = i;
         if (!this.#anyRealtime) break;
