@@ -305,10 +305,15 @@ export class UnixSocket {
     const { peer } = this;
     return this.type !== 1 && peer !== null && peer.peer !== this && peer.isFull;
   }
-  pollQueues(): WaitQueue[] {
+  /** Ends and errors wake both queues: who waits for one direction need not be told of the other. */
+  pollQueues(events: number): WaitQueue[] {
     const { peer } = this;
-    const queues = [this.readable, this.writable];
-    if (this.isDatagram && peer !== null && peer.peer !== this) queues.push(peer.room);
+    const output = (events & (POLLOUT | POLLWRNORM | POLLWRBAND)) !== 0;
+    const input = (events & (POLLIN | POLLRDNORM | POLLRDHUP)) !== 0;
+    const queues: WaitQueue[] = [];
+    if (input || !output) queues.push(this.readable);
+    if (output) queues.push(this.writable);
+    if (output && this.isDatagram && peer !== null && peer.peer !== this) queues.push(peer.room);
     return queues;
   }
 }
@@ -360,8 +365,8 @@ export class SocketFile extends OpenFile {
   override poll(): number {
     return this.socket.poll();
   }
-  override pollQueues(): WaitQueue[] {
-    return this.socket.pollQueues();
+  override pollQueues(events = -1): WaitQueue[] {
+    return this.socket.pollQueues(events);
   }
   override ioctl(task: Task, request: number, arg: number): SyscallResult {
     const { socket } = this;
