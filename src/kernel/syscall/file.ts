@@ -1,4 +1,4 @@
-// Calls that move bytes through descriptors: read and write in all their forms, lseek, truncation and allocation, syncing, ioctl. The rules
+// Calls that move bytes through descriptors: read and write in all their forms, lseek, truncation and allocation, ioctl. The rules
 // here are fs/read_write.c's; what a file does is its own business (kernel/fs/file.ts). Hot: read and write of small sizes allocate little.
 import { EAGAIN, EBADF, EFAULT, EFBIG, EINVAL, EISDIR, ENODEV, ENOTTY, EOPNOTSUPP, ESPIPE } from "../../base/errno.ts";
 import { MAX_RW_COUNT, TASK_SIZE } from "../../base/limits.ts";
@@ -13,7 +13,7 @@ import {
   FALLOC_FL_UNSHARE_RANGE,
   FALLOC_FL_ZERO_RANGE,
 } from "../fs/abi.ts";
-import { FASYNC, O_APPEND, S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, isDir, isRegular } from "../fs/abi.ts";
+import { FASYNC, O_APPEND, S_IFBLK, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, isDir, isRegular } from "../fs/abi.ts";
 import type { OpenFile, ReadResult } from "../fs/file.ts";
 import { PipeFile } from "../fs/pipe.ts";
 import { fileSizeLimit } from "../fs/raise.ts";
@@ -22,6 +22,7 @@ import type { Task } from "../task.ts";
 import type { Wait } from "../wait.ts";
 import { copyFromUser, putUser32, readUser, writeUser } from "../../mm/usercopy.ts";
 import { spliceCalls } from "./splice.ts";
+import { syncCalls } from "./sync.ts";
 import type { Args, Handler, SyscallEntry, SyscallResult } from "./table.ts";
 import { type UserSpan, readVector, scatter, gather } from "./user-vector.ts";
 
@@ -369,41 +370,6 @@ function fallocate(task: Task, args: Args): SyscallResult {
   return file.fallocate(mode, offset, length);
 }
 
-// Syncing
-
-function fsync(task: Task, args: Args): SyscallResult {
-  const file = task.files.io(args.u32(0));
-  return file === undefined ? -EBADF : file.fsync();
-}
-function sync(task: Task): SyscallResult {
-  for (const object of task.kernel.memory.objects) object.sync();
-  return 0;
-}
-function syncfs(task: Task, args: Args): SyscallResult {
-  return task.files.io(args.u32(0)) === undefined ? -EBADF : sync(task);
-}
-function syncFileRange(task: Task, args: Args): SyscallResult {
-  const file = task.files.io(args.u32(0));
-  if (file === undefined) return -EBADF;
-  const [offset, length, flags] = [args.s(1), args.s(2), args.u32(3)];
-  if (flags & ~7 || offset < 0 || length < 0) return -EINVAL;
-  const type = (file.inode?.mode ?? 0) & S_IFMT;
-  if (type !== S_IFREG && type !== S_IFBLK && type !== S_IFDIR && type !== S_IFLNK) return -ESPIPE;
-  return type === S_IFREG && flags & 2 ? file.fsync() : 0;
-}
-function fadvise64(task: Task, args: Args): SyscallResult {
-  const file = task.files.io(args.u32(0));
-  if (file === undefined) return -EBADF;
-  if (((file.inode?.mode ?? 0) & S_IFMT) === S_IFIFO) return -ESPIPE;
-  return args.s(2) < 0 || args.u32(3) > 5 ? -EINVAL : 0;
-}
-function readahead(task: Task, args: Args): SyscallResult {
-  const file = task.files.io(args.u32(0));
-  if (file === undefined || !file.readable) return -EBADF;
-  const mode = file.inode?.mode ?? 0;
-  return isRegular(mode) || (mode & S_IFMT) === S_IFBLK ? 0 : -EINVAL;
-}
-
 // ioctl
 
 /** ioctl(2): what holds for every file (do_vfs_ioctl), then the file's own. */
@@ -487,13 +453,6 @@ export const fileCalls: readonly SyscallEntry[] = [
     handler: counting("write", (t, a) => vectorWrite(t, a, a.s(3), 0)),
     args: "fd ptr size off",
   },
-  { nr: 81, name: "sync", handler: sync, args: "" },
-  { nr: 82, name: "fsync", handler: fsync, args: "fd" },
-  { nr: 83, name: "fdatasync", handler: fsync, args: "fd" },
-  { nr: 84, name: "sync_file_range", handler: syncFileRange, args: "fd off off hex" },
-  { nr: 213, name: "readahead", handler: readahead, args: "fd off size" },
-  { nr: 223, name: "fadvise64", handler: fadvise64, args: "fd off off int" },
-  { nr: 267, name: "syncfs", handler: syncfs, args: "fd" },
   {
     nr: 286,
     name: "preadv2",
@@ -506,5 +465,6 @@ export const fileCalls: readonly SyscallEntry[] = [
     handler: counting("write", (t, a) => vectorWrite(t, a, ownPosition(a), a.i32(5))),
     args: "fd ptr size off off hex",
   },
+  ...syncCalls,
   ...spliceCalls,
 ];
