@@ -51,6 +51,16 @@ static void rights(void)
 	expect_is(mshare_stat(view, &st, sizeof(st)), 0, "stat by the read-only one");
 	expect_error(ftruncate(view, 2 * GRANULE), EINVAL, "ftruncate of the read-only one");
 	expect_error(fallocate(view, 0, 0, 2 * GRANULE), EBADF, "fallocate of the read-only one");
+	char path[40];
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	expect_in_child({
+		if (setuid(1000) == 0) {
+			expect_error(open(path, O_RDONLY), EACCES, "reopening by another user: the file is 0600");
+			struct stat other;
+			expect_is(fstat(fd, &other), 0, "who has the descriptor may use it");
+			expect(mshare_attach(fd, 0, 0, NULL, 0) != MAP_FAILED, "and attach");
+		}
+	});
 	close(view);
 	close(fd);
 }

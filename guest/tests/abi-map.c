@@ -70,6 +70,7 @@ static void objects(int fd)
 	expect_error(map_file(fd, 0, PAGE, RW, object, 100), EINVAL, "obj_offset unaligned");
 	expect_error(map_file(fd, 0, 2 * PAGE, RW, object, 0x7ffffffffffff000UL), EOVERFLOW, "offset overflow");
 	expect_error(map_file(fd, 0, PAGE, RW, object, 1UL << 63), EOVERFLOW, "obj_offset 2^63");
+	expect_error(map_flags(fd, 0, GRANULE, RW, MAP_SHARED | MAP_FIXED | MAP_HUGETLB, object, 0), EINVAL, "MAP_HUGETLB with a memfd");
 	int read_only = open(path, O_RDONLY), write_only = open(path, O_WRONLY);
 	expect_error(map_file(fd, 0, PAGE, RW, read_only, 0), EACCES, "PROT_WRITE of a file opened read-only");
 	expect_error(map_file(fd, 0, PAGE, PROT_READ, write_only, 0), EACCES, "a file opened write-only");

@@ -53,6 +53,7 @@ export function checkMapFlags(args: abi.MapArgs): number {
   if ((flags & mman.MAP_TYPE) !== mman.MAP_SHARED) return -EINVAL;
   const hugeShift = (flags >>> mman.MAP_HUGE_SHIFT) & mman.MAP_HUGE_MASK;
   if (hugeShift !== 0 && ((flags & mman.MAP_HUGETLB) === 0 || (hugeShift !== 21 && hugeShift !== 30))) return -EINVAL;
+  if ((flags & mman.MAP_HUGETLB) !== 0 && (flags & mman.MAP_ANONYMOUS) === 0) return -EINVAL;
   if ((flags & mman.MAP_ANONYMOUS) !== 0 && (args.objFd !== -1 || args.objOffset !== 0n)) return -EINVAL;
   if (args.objOffset % BigInt(PAGE_SIZE) !== 0n || args.offset % PAGE_SIZE !== 0 || args.size === 0) return -EINVAL;
   return 0;

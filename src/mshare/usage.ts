@@ -68,14 +68,15 @@ function spaceOf(window: MshareWindow): { space: Mm; start: number } {
 
 /** RssMshare of /proc/PID/status: bytes of region pages present in the windows of `mm`, each frame once. */
 export function mshareRss(mm: Mm): number {
-  const frames = new FrameSet(mm.memory);
+  let frames: FrameSet | null = null;
   for (const vma of mm.vmas) {
     const window = windowOf(vma);
     if (window === null || window.dead) continue;
+    frames ??= new FrameSet(mm.memory);
     const { space, start } = spaceOf(window);
     frames.addPresent(space, start, start + window.length);
   }
-  return frames.bytes;
+  return frames === null ? 0 : frames.bytes;
 }
 
 /** The lines of smaps that a window has, in bytes. */

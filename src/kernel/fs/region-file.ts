@@ -4,9 +4,10 @@
 import { EACCES, EINVAL, ENXIO, EOPNOTSUPP, EPERM, ESPIPE } from "../../base/errno.ts";
 import type { Region } from "../../mshare/region.ts";
 import type { Task } from "../task.ts";
-import { O_ACCMODE, O_PATH, O_RDONLY, O_TRUNC, O_WRONLY, S_IFREG, type Timespec } from "./abi.ts";
+import { MAY_READ, MAY_WRITE, O_ACCMODE, O_PATH, O_RDONLY, O_TRUNC, O_WRONLY, S_IFREG, type Timespec } from "./abi.ts";
 import { type FileTable, OpenFile } from "./file.ts";
 import { Filesystem, Inode, type Path, plainStatFs } from "./inode.ts";
+import { checkMode, subjectOf } from "./permission.ts";
 import type { StatFs } from "./stat.ts";
 
 /** The file system that region files are on: 00:0f in /proc/PID/maps. */
@@ -41,6 +42,12 @@ export class RegionInode extends Inode {
   }
   override get size(): number {
     return this.region.size;
+  }
+  /** truncate(2) through /proc/PID/fd/N. */
+  override truncate(size: number): number {
+    const error = this.region.setSize(size);
+    if (error === 0) this.mtime = this.ctime = this.fs.now();
+    return error;
   }
 }
 
@@ -84,20 +91,14 @@ export class RegionFile extends OpenFile {
   }
 
   override truncate(size: number): number {
-    return this.#changeSize(size);
+    return this.inode.truncate(size);
   }
 
   override fallocate(mode: number, offset: number, length: number): number {
     if (this.region.dead) return -ENXIO;
     if (mode !== 0) return -EOPNOTSUPP;
     if (offset !== 0) return -EINVAL;
-    return length <= this.region.size ? 0 : this.#changeSize(length);
-  }
-
-  #changeSize(size: number): number {
-    const error = this.region.setSize(size);
-    if (error === 0) this.inode.mtime = this.inode.ctime = this.inode.fs.now();
-    return error;
+    return length <= this.region.size ? 0 : this.inode.truncate(length);
   }
 
   override addSeals(seals: number): number {
@@ -113,11 +114,14 @@ export class RegionFile extends OpenFile {
   }
 
   /** A second description with the same rights or fewer. */
-  override reopen(_task: Task, flags: number): RegionFile | number | undefined {
+  override reopen(task: Task, flags: number): RegionFile | number | undefined {
     if ((flags & O_PATH) !== 0) return new RegionFile(this.inode, flags & O_PATH);
     const access = flags & O_ACCMODE;
     if (access !== O_RDONLY && !this.writable) return -EACCES;
     if (access !== O_WRONLY && !this.readable) return -EACCES;
+    const mask = (access !== O_WRONLY ? MAY_READ : 0) | (access !== O_RDONLY ? MAY_WRITE : 0);
+    const denied = checkMode(subjectOf(task), this.inode, mask);
+    if (denied !== 0) return denied;
     if ((flags & O_TRUNC) !== 0) return this.writable ? -EINVAL : -EACCES;
     return new RegionFile(this.inode, flags);
   }
