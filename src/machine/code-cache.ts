@@ -33,7 +33,7 @@ export class CodeCache {
     this.pageOf = new Uint16Array(ram.endPfn);
     this.frames = new Int32Array(layout.codePages);
     this.used = new Float64Array(layout.codePages);
-    this.writable = new Uint8Array(ram.endPfn);
+    this.writable = new Uint8Array(ram.memory.buffer, layout.writable, ram.endPfn);
     for (let page = layout.codePages - 1; page >= 0; page--) this.free.push(page);
     ram.onCodeWrite = (pfn) => this.drop(pfn);
   }

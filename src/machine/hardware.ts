@@ -12,6 +12,7 @@ import {
   HART_BYTES,
   HART_COMPILED,
   HART_PC,
+  HART_WALKS,
   PAGE_RECORDS_BYTES,
   RECORD_BYTES,
   layOut,
@@ -69,7 +70,8 @@ export function createHardware(options: HardwareOptions): Hardware {
     throw new RangeError(`${hartCount} harts: 1 to ${MAX_HARTS} are possible`);
   const layout = layOut(memoryBytes, hartCount);
   const memory = new WebAssembly.Memory({ initial: layout.pages, maximum: layout.pages });
-  const hasCode = new Uint8Array((layout.ram + layout.ramBytes) / PAGE_SIZE);
+  const frames = (layout.ram + layout.ramBytes) / PAGE_SIZE;
+  const hasCode = new Uint8Array(memory.buffer, layout.hasCode, frames);
   const ram = new Ram(memory, { start: layout.ram, size: layout.ramBytes }, hasCode);
   const tlb = new Tlb(ram, layout, hartCount);
   const code = new CodeCache(ram, tlb, layout);
@@ -157,7 +159,8 @@ export function createHardware(options: HardwareOptions): Hardware {
         return jit?.stats.compileMs ?? 0;
       },
       get tlbMisses() {
-        return mmu.stats.tlbMisses;
+        const walks = (id: number): number => ram.u32[(layout.harts + id * HART_BYTES + HART_WALKS) / 4];
+        return harts.reduce((sum, _hart, id) => sum + walks(id), mmu.stats.tlbMisses);
       },
     },
     readTime: () => BigInt(instructions()),

@@ -9,6 +9,7 @@ import {
   HART_FCSR,
   HART_PC,
   HART_RESERVED,
+  HART_ROOT,
   HART_TLB,
   HART_VA,
   HART_X,
@@ -171,6 +172,7 @@ export class Hart {
   switchTo(root: Pfn): void {
     if (root === this.space) return;
     this.space = root;
+    this.u32[(this.offset + HART_ROOT) >>> 2] = root;
     this.u32[(this.offset + HART_TLB) >>> 2] = 0;
   }
 

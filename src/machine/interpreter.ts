@@ -50,6 +50,7 @@ import {
   TLB_WRITE,
 } from "./layout.ts";
 import { OP_CROSSING, OP_EMPTY, OP_FIRST, OP_ILLEGAL, OP_PAGE_END, OP_SLOW } from "./record.ts";
+import { addWalker } from "./walker.ts";
 import {
   ACCESS_READ,
   ACCESS_WRITE,
@@ -114,6 +115,7 @@ class InterpreterEmitter implements Emitter {
   /** The interpreter keeps to what every engine has. */
   readonly isFused = false;
   private readonly imports: Record<keyof EngineImports, number>;
+  private readonly walker: number;
   private readonly regions: RegionIndices | undefined;
   private readonly layout: Layout;
   private readonly temps = new Map<string, number>();
@@ -136,8 +138,10 @@ class InterpreterEmitter implements Emitter {
     code: Code,
     imports: Record<keyof EngineImports, number>,
     layout: Layout,
+    walker: number,
     regions: RegionIndices | undefined,
   ) {
+    this.walker = walker;
     this.code = code;
     this.imports = imports;
     this.regions = regions;
@@ -329,15 +333,28 @@ class InterpreterEmitter implements Emitter {
     this.code.get(HART).get(this.va).memory(op.i64Store, HART_VA);
   }
 
+  /** In the arm of a miss: tries the walker, and if it found the translation goes to `again`. */
+  private walk(kind: number, size: number, again: Label): void {
+    const c = this.code;
+    c.get(HART)
+      .get(this.va)
+      .i32(size)
+      .i32(kind === TLB_WRITE ? 1 : 0)
+      .call(this.walker)
+      .brIf(again);
+  }
+
   load(opcode: number, size: number, target: LoadTarget): void {
     const c = this.code;
+    const again = c.loop();
     this.lookUp(TLB_READ, size, true);
     c.if();
     this.hit();
     c.set(this.host).else();
+    this.walk(TLB_READ, size, again);
     this.storeVa();
     c.get(HART).i32(size).call(this.imports.load).tee(this.host).op(op.i32Eqz).brIf(this.faultLabel);
-    c.end();
+    c.end().end();
     const value = (): unknown => c.get(this.host).memory(opcode);
     if (target === "x") this.setX(value);
     else if (target === "d") this.setFd(value);
@@ -346,17 +363,19 @@ class InterpreterEmitter implements Emitter {
 
   store(opcode: number, size: number, value: () => void): void {
     const c = this.code;
+    const again = c.loop();
     this.lookUp(TLB_WRITE, size, true);
     c.if();
     this.hit();
     value();
     c.memory(opcode).else();
+    this.walk(TLB_WRITE, size, again);
     this.storeVa();
     c.get(HART);
     value();
     c.memory(op.i64Store, HART_SCRATCH);
     c.get(HART).i32(size).call(this.imports.store).op(op.i32Eqz).brIf(this.faultLabel);
-    c.end();
+    c.end().end();
   }
 
   /** The host address of an atomic access into `host`. */
@@ -372,13 +391,15 @@ class InterpreterEmitter implements Emitter {
     c.memory(op.i64Store, HART_VA).get(HART).i32(access).memory(op.i32Store, HART_ACCESS).i32(TRAP_MISALIGNED);
     this.leaveUnretired();
     c.end();
+    const again = c.loop();
     this.lookUp(kind, 1, false);
     c.if();
     this.hit();
     c.set(this.host).else();
+    this.walk(kind, 1, again);
     this.storeVa();
     c.get(HART).i32(access).call(this.imports.atomic).tee(this.host).op(op.i32Eqz).brIf(this.faultLabel);
-    c.end();
+    c.end().end();
   }
 
   amo(size: 4 | 8, combine: (old: number) => void): void {
@@ -700,7 +721,8 @@ export function createInterpreter(
     type: builder.type(REGION_SIGNATURE),
   };
   if (regions) builder.importTable("regions");
-  builder.function(two, "run", (code) => new InterpreterEmitter(code, indices, layout, regionIndices).emit());
+  const walker = addWalker(builder, layout);
+  builder.function(two, "run", (code) => new InterpreterEmitter(code, indices, layout, walker, regionIndices).emit());
   const module = new WebAssembly.Module(builder.finish());
   const instance = new WebAssembly.Instance(module, {
     e: { memory, ...imports, ...(regions as object | undefined) },

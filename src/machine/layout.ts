@@ -5,6 +5,7 @@
 //   stubs      one page of decoded records a hart, for instructions that cross a page (CODE_PAGE_BYTES each)
 //   TLB slots  TLB_SLOT_BYTES each
 //   targets    where indirect jumps went (TARGET_ENTRIES)
+//   frames     three bytes a frame
 //   code pages CODE_PAGE_BYTES each: decoded instructions of one frame
 //   guest RAM  page-aligned, up to the end
 import { MAX_GUEST_RAM } from "../base/limits.ts";
@@ -33,6 +34,10 @@ export const HART_RESERVED_VALUE = 560;
 export const HART_SCRATCH = 568;
 /** u64: instructions that compiled regions have retired. */
 export const HART_COMPILED = 584;
+/** u32: the frame of the root table. */
+export const HART_ROOT = 592;
+/** u32: walks done by generated code (walker.ts). */
+export const HART_WALKS = 596;
 export const HART_BYTES = 1024;
 
 /** Decoded instruction: 16 bytes for each halfword of the page. */
@@ -63,7 +68,9 @@ export const TLB_READ = 0;
 export const TLB_WRITE = TLB_ENTRIES * 8;
 export const TLB_EXECUTE = TLB_ENTRIES * 16;
 export const TLB_SOURCES = TLB_ENTRIES * 24;
-export const TLB_SLOT_BYTES = TLB_ENTRIES * 36;
+/** u32: not 0 if something was entered since the slot was last emptied. */
+export const TLB_DIRTY = TLB_ENTRIES * 36;
+export const TLB_SLOT_BYTES = TLB_DIRTY + 64;
 
 /** Where indirect jumps last went: for (pc >> 1) modulo TARGET_ENTRIES, the low words of pc and of the target. */
 export const TARGET_ENTRIES = 4096;
@@ -80,6 +87,10 @@ export interface Layout {
   readonly tlb: number;
   readonly tlbSlots: number;
   readonly targets: number;
+  /** A byte for each frame of the memory, three times: has decoded code; may have write translations; may be the source of some. */
+  readonly hasCode: number;
+  readonly writable: number;
+  readonly cachedFrom: number;
   readonly code: number;
   readonly codePages: number;
   readonly ram: number;
@@ -98,8 +109,26 @@ export function layOut(memoryBytes: number, harts: number): Layout {
   const stubs = HARTS + harts * HART_BYTES;
   const tlb = alignUp(stubs + harts * CODE_PAGE_BYTES, 64);
   const targets = tlb + tlbSlots * TLB_SLOT_BYTES;
-  const code = targets + TARGET_ENTRIES * 8;
+  const hasCode = targets + TARGET_ENTRIES * 8;
+  // All frames there can be: those of guest RAM, and what lies before it.
+  const frames = Math.min(2 ** 20, alignUp(Math.ceil(ramBytes / PAGE_SIZE) + 2 ** 15, 64));
+  const [writable, cachedFrom] = [hasCode + frames, hasCode + 2 * frames];
+  const code = cachedFrom + frames;
   const ram = alignUp(code + CODE_PAGES * CODE_PAGE_BYTES, PAGE_SIZE);
   const pages = Math.ceil((ram + ramBytes) / 65536);
-  return { harts: HARTS, stubs, tlb, tlbSlots, targets, code, codePages: CODE_PAGES, ram, ramBytes, pages };
+  return {
+    harts: HARTS,
+    stubs,
+    tlb,
+    tlbSlots,
+    targets,
+    hasCode,
+    writable,
+    cachedFrom,
+    code,
+    codePages: CODE_PAGES,
+    ram,
+    ramBytes,
+    pages,
+  };
 }

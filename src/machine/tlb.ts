@@ -1,11 +1,11 @@
 // Translation lookaside buffers: a bounded pool of slots, each the TLB of one address space on one hart. Owns their bytes in the
-// machine's memory; generated code reads them (interpreter.ts, jit/), only this file writes them. Used by mmu.ts.
+// machine's memory; generated code reads them (interpreter.ts, jit/); only this file and walker.ts write them. Used by mmu.ts.
 //
 // An entry is one i64: bits 28 to 63 the virtual page number, bits 0 to 19 what it maps to: for data the difference of frame number and
 // page number (so that adding it, shifted, to the virtual address gives the host address), for code the number of the decoded code page.
 // -1 is invalid: page numbers are not negative. Beside each entry the leaf table it came from, with the level of the leaf above it.
 import { type Pfn, asPfn } from "../base/numbers.ts";
-import { type Layout, TLB_ENTRIES, TLB_SLOT_BYTES, TLB_SOURCES } from "./layout.ts";
+import { type Layout, TLB_DIRTY, TLB_ENTRIES, TLB_SLOT_BYTES, TLB_SOURCES } from "./layout.ts";
 import type { Ram } from "./ram.ts";
 
 export const KIND_READ = 0;
@@ -23,7 +23,7 @@ export interface FlushResult {
 }
 
 /** Bits of `cachedFrom`. */
-const FROM_PAGES = 1;
+export const FROM_PAGES = 1;
 const FROM_SUPERPAGES = 2;
 
 export class Tlb {
@@ -34,8 +34,6 @@ export class Tlb {
   private readonly slotHart: Int32Array;
   private readonly slotRoot: Int32Array;
   private readonly slotUsed: Float64Array;
-  /** 1 if something was entered since the slot was last emptied. */
-  private readonly slotDirty: Uint8Array;
   /** Slots below this one have been used at some time. */
   private slotsEver = 0;
   private clock = 0;
@@ -51,13 +49,17 @@ export class Tlb {
     this.slotHart = new Int32Array(layout.tlbSlots).fill(-1);
     this.slotRoot = new Int32Array(layout.tlbSlots);
     this.slotUsed = new Float64Array(layout.tlbSlots);
-    this.slotDirty = new Uint8Array(layout.tlbSlots);
-    this.cachedFrom = new Uint8Array(ram.endPfn);
+    this.cachedFrom = new Uint8Array(ram.memory.buffer, layout.cachedFrom, ram.endPfn);
     this.current = new Int32Array(harts).fill(-1);
   }
 
   private base(slot: number): number {
     return this.layout.tlb + slot * TLB_SLOT_BYTES;
+  }
+
+  /** Whether something was entered since the slot was last emptied. */
+  private isDirty(slot: number): boolean {
+    return this.u32[(this.base(slot) + TLB_DIRTY) >>> 2] !== 0;
   }
 
   /** The offset of the slot for an address space on a hart, taking the least recently used one if it has none. */
@@ -93,13 +95,13 @@ export class Tlb {
 
   private clear(slot: number): void {
     const base = this.base(slot);
-    this.u8.fill(0xff, base, base + TLB_SLOT_BYTES);
-    this.slotDirty[slot] = 0;
+    this.u8.fill(0xff, base, base + TLB_DIRTY);
+    this.u32[(base + TLB_DIRTY) >>> 2] = 0;
   }
 
   private release(slot: number): void {
     this.slotOf.delete(this.slotHart[slot] * 2 ** 20 + this.slotRoot[slot]);
-    if (this.slotDirty[slot] !== 0) this.clear(slot);
+    if (this.isDirty(slot)) this.clear(slot);
     if (this.current[this.slotHart[slot]] === slot) this.current[this.slotHart[slot]] = -1;
     this.slotHart[slot] = -1;
   }
@@ -124,7 +126,7 @@ export class Tlb {
     this.u32[at + 1] = (vaHigh << 16) | (vaLow >>> 16);
     this.u32[((slotBase + TLB_SOURCES) >>> 2) + kind * TLB_ENTRIES + index] = table | (level << LEVEL_SHIFT);
     this.cachedFrom[table] |= level === 0 ? FROM_PAGES : FROM_SUPERPAGES;
-    this.slotDirty[(slotBase - this.layout.tlb) / TLB_SLOT_BYTES] = 1;
+    this.u32[(slotBase + TLB_DIRTY) >>> 2] = 1;
   }
 
   /** The virtual page of entry `i` (kind * TLB_ENTRIES + index) of a slot, or -1. */
@@ -153,7 +155,7 @@ export class Tlb {
     if (count === 512) this.cachedFrom[table] = 0;
     const harts = new Set<number>();
     for (let slot = 0; slot < this.slotsEver; slot++) {
-      if (this.slotDirty[slot] === 0) continue;
+      if (!this.isDirty(slot)) continue;
       let dropped = 0;
       if ((from & FROM_PAGES) !== 0) dropped += this.dropPages(slot, table, first, count);
       if ((from & FROM_SUPERPAGES) !== 0) dropped += this.dropSuperpages(slot, table, first, count);
@@ -200,7 +202,7 @@ export class Tlb {
     const start = kind === undefined ? 0 : kind * TLB_ENTRIES;
     const end = kind === undefined ? KINDS * TLB_ENTRIES : start + TLB_ENTRIES;
     for (let slot = 0; slot < this.slotsEver; slot++) {
-      if (this.slotDirty[slot] === 0) continue;
+      if (!this.isDirty(slot)) continue;
       for (let i = start; i < end; i++) {
         if (this.u32[(this.base(slot) >>> 2) + 2 * i + 1] === INVALID || !match(slot, i)) continue;
         this.drop(slot, i);
@@ -228,7 +230,7 @@ export class Tlb {
 
   private countAndClear(slot: number): number {
     let entries = 0;
-    if (this.slotDirty[slot] === 0) return 0;
+    if (!this.isDirty(slot)) return 0;
     for (let i = 0; i < KINDS * TLB_ENTRIES; i++) if (this.pageOf(slot, i) >= 0) entries++;
     this.clear(slot);
     return entries;
@@ -276,7 +278,7 @@ export class Tlb {
     index: number;
   }> {
     for (let slot = 0; slot < this.slotsEver; slot++) {
-      if (this.slotHart[slot] < 0 || this.slotDirty[slot] === 0) continue;
+      if (this.slotHart[slot] < 0 || !this.isDirty(slot)) continue;
       for (let i = 0; i < KINDS * TLB_ENTRIES; i++) {
         const page = this.pageOf(slot, i);
         if (page < 0) continue;
