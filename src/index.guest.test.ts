@@ -1,12 +1,14 @@
 // The library as docs/library.md shows it, with programs compiled for the guest.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Deadlock, Machine, MachineError } from "./index.ts";
-import { buildGuest, runGuest, skipReason } from "./testing/guest.ts";
+import { buildGuest, runGuest, skipReason, titled } from "./testing/guest.ts";
 
 const MIB = 2 ** 20;
+/** Where Debian's libc6-riscv64-cross has ld.so and the C library. */
+const CROSS_LIBC = "/usr/riscv64-linux-gnu/lib";
 
 const HELLO = `
 #include <stdio.h>
@@ -54,7 +56,7 @@ int main(void) {
 }
 `;
 
-describe.skipIf(skipReason())("Machine", () => {
+describe.skipIf(skipReason())(titled("Machine"), () => {
   let hello = "";
   beforeAll(() => {
     hello = buildGuest(HELLO);
@@ -113,6 +115,11 @@ describe.skipIf(skipReason())("Machine", () => {
     // What is typed is echoed as it comes, DEL rubs out, Ctrl-C is shown as ^C.
     expect(stdout).toBe("80 by 24\r\n" + "hello\r\ngot hello\r\n" + "helo\b \blo\r\ngot hello\r\n" + "^Csignal 2\r\n");
     expect(status).toBe(0);
+  });
+  test.skipIf(!existsSync(CROSS_LIBC))("runs what is linked dynamically, with a host directory as /lib", async () => {
+    const machine = new Machine({ memory: 64 * MIB, verify: true, mounts: [{ host: CROSS_LIBC, guest: "/lib" }] });
+    const { status, stdout } = await machine.run(buildGuest(HELLO, { dynamic: true }), ["ld.so"]);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: "hello ld.so\n" });
   });
   test("ends what a program leaves running", async () => {
     const leaver = buildGuest(`#include <unistd.h>\nint main(void) { if (fork() == 0) for (;;) pause(); return 0; }\n`);

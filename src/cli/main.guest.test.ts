@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bundleCommand } from "../testing/command.ts";
-import { ROOT, buildGuest, hasCommand, skipReason } from "../testing/build.ts";
+import { ROOT, buildGuest, hasCommand, skipReason, titled } from "../testing/build.ts";
 
 const MAIN = await bundleCommand();
 
@@ -50,7 +50,7 @@ int main(int argc, char **argv) {
 }
 `;
 
-describe.skipIf(skipReason())("mshare run", () => {
+describe.skipIf(skipReason())(titled("mshare run"), () => {
   let program = "";
   let directory = "";
   beforeAll(() => {

@@ -24,6 +24,12 @@ export const skipReason = (): string | false =>
   crossCompiler() === undefined &&
   `${CROSS} is not installed (apt-get install gcc-riscv64-linux-gnu libc6-dev-riscv64-cross)`;
 
+/** A title for `describe.skipIf(skipReason())` that says why, where it is skipped. */
+export const titled = (title: string): string => {
+  const reason = skipReason();
+  return reason === false ? title : `${title} (skipped: ${reason})`;
+};
+
 export interface BuildOptions {
   /** Over "-O2 -Wall -static -pthread -I guest/include". */
   flags?: readonly string[];
