@@ -333,7 +333,33 @@ static void links(void)
 	show("is /", a.st_ino == b.st_ino);
 	show("..", stat("/proc/self/root/..", &a));
 	show("is / too", a.st_ino == b.st_ino);
+	/* Namespaces: the same for everybody, and not much to open. */
+	show_link("ns/pid", "/proc/self/ns/pid");
+	show_link("ns/uts", "/proc/self/ns/uts");
+	show("a namespace", stat("/proc/self/ns/net", &a) | stat("/proc/1/ns/net", &b));
+	show("is the same", a.st_ino == b.st_ino && a.st_dev == b.st_dev);
+	printf("mode %o size %ld\n", a.st_mode, (long)a.st_size);
+	int ns = open("/proc/self/ns/net", O_RDONLY);
+	show("read it", read(ns, text, 1));
+	show("open for writing", open("/proc/self/ns/net", O_RDWR));
+	snprintf(text, 100, "/proc/self/fd/%d", ns);
+	show_link("its link", strdup(text));
+	snprintf(text, 100, "/proc/self/task/%d/children", getpid());
+	char *children = strdup(text);
+	show("children", open("/proc/self/children", O_RDONLY));
+	pid_t child = fork();
+	if (child == 0)
+		pause();
+	int list = open(children, O_RDONLY);
+	memset(text, 0, sizeof text);
+	long n_children = read(list, text, 100);
+	show("one child", atoi(text) == child && text[n_children - 1] == ' ');
+	kill(child, SIGKILL);
+	ended(child);
+	show("none", pread(list, text, 100, 0));
 	struct statfs fs;
+	statfs("/proc/self/ns/net", &fs);
+	printf("type %lx\n", (long)fs.f_type);
 	statfs("/proc", &fs);
 	printf("type %lx bsize %ld namelen %ld\n", (long)fs.f_type, (long)fs.f_bsize, (long)fs.f_namelen);
 	show("self", (readlink("/proc/self", text, 100), atoi(text) == getpid()));

@@ -14,6 +14,7 @@ import { MNT_NODEV, MNT_NOEXEC, MNT_NOSUID, MNT_RDONLY, Path } from "./inode.ts"
 import { makeMshareFs } from "./msharefs.ts";
 import { PipeFs } from "./pipe.ts";
 import { ProcFs } from "./procfs.ts";
+import { NsFs } from "./procfs/ns.ts";
 import { PtsFs } from "./pty.ts";
 import { RamFile, RamFs } from "./ramfs.ts";
 import { SocketFs } from "./socket-names.ts";
@@ -49,6 +50,7 @@ export function setUpFiles(kernel: Kernel, options: FileSetupOptions = {}): void
   vfs.memfds = new RamFs(kernel.memory, { devMinor: MEMFD_MINOR, now, maxPages: Infinity });
   vfs.pipes = new PipeFs(vfs.allocateDevMinor(), now);
   vfs.sockets = new SocketFs(vfs.allocateDevMinor(), now);
+  vfs.namespaces = new NsFs(vfs.allocateDevMinor(), now);
   vfs.openFifo = (_task, path, flags) => vfs.pipes.openFifo(path, flags);
   if (rootMount && !rootMount.fs.writable) vfs.root.mount.flags |= MNT_RDONLY;
   kernel.vfs = vfs;

@@ -53,6 +53,7 @@ import { LockTable } from "./lock.ts";
 import { Walk } from "./namei.ts";
 import { newInodeOwner, ownerOrCapable, permission } from "./permission.ts";
 import type { PipeFs } from "./pipe.ts";
+import type { NsFs } from "./procfs/ns.ts";
 import type { RamFs } from "./ramfs.ts";
 import type { SocketFs } from "./socket-names.ts";
 import type { Standard } from "./stdio.ts";
@@ -87,6 +88,8 @@ export class Vfs {
   pipes!: PipeFs;
   /** Sockets and their names. */
   sockets!: SocketFs;
+  /** What the links of /proc/PID/ns lead to. */
+  namespaces!: NsFs;
   /** The tmpfs that nobody sees: memfds are its files. */
   memfds!: RamFs;
   /** The standard streams of the host and the console. */

@@ -14,6 +14,7 @@ import { type Maker, inspected, memory, memoryFile, mountFile, place, setting, s
 import { mapsText } from "./maps.ts";
 import { MemoryFile, clearRefs } from "./mem.ts";
 import { mountInfoText, mountStatsText, mountsText } from "./mounts.ts";
+import { NsDir } from "./ns.ts";
 import { PagemapFile } from "./pagemap.ts";
 import { type Owner, PseudoDir, StaticDir, TextInode } from "./node.ts";
 import { smapsRollupText, smapsText } from "./smaps.ts";
@@ -32,13 +33,13 @@ const WHOLE_ID_MAP = `${"0".padStart(10)} ${"0".padStart(10)} ${"4294967295".pad
 
 interface Entry {
   readonly name: string;
-  /** Threads have it too. */
-  readonly threads: boolean;
+  readonly of: "both" | "process" | "thread";
   readonly make: Maker;
 }
 
-const both = (name: string, make: Maker): Entry => ({ name, threads: true, make });
-const processOnly = (name: string, make: Maker): Entry => ({ name, threads: false, make });
+const both = (name: string, make: Maker): Entry => ({ name, of: "both", make });
+const processOnly = (name: string, make: Maker): Entry => ({ name, of: "process", make });
+const threadOnly = (name: string, make: Maker): Entry => ({ name, of: "thread", make });
 
 /** Bytes [start, end) of the program's memory as a byte string; what cannot be read ends it. */
 function peek(mm: Mm, start: number, end: number): string {
@@ -156,6 +157,10 @@ const timerSlack: Maker = (fs, subject) => {
   });
 };
 
+/** Children belong to processes here: they are shown as the first thread's. */
+const childrenText = (task: Task): string =>
+  task.isLeader ? [...task.process.children].map((child) => `${child.pid} `).join("") : "";
+
 /** What the network namespace has: UNIX sockets. */
 function netDir(fs: Filesystem): StaticDir {
   const directory = new StaticDir(fs);
@@ -168,6 +173,7 @@ const ENTRIES: readonly Entry[] = [
   processOnly("task", (fs, subject) => new TaskListDir(fs, subject)),
   both("fd", (fs, subject) => new FdDir(fs, subject)),
   both("fdinfo", (fs, subject) => new FdInfoDir(fs, subject)),
+  both("ns", (fs, subject) => new NsDir(fs, subject)),
   both("net", (fs) => netDir(fs)),
   both(
     "environ",
@@ -191,6 +197,7 @@ const ENTRIES: readonly Entry[] = [
   ),
   both("stat", statFile),
   both("statm", single(0o444, statmText)),
+  threadOnly("children", single(0o444, childrenText)),
   both("maps", memory(0o444, mapsText, "empty")),
   both(
     "mem",
@@ -279,9 +286,9 @@ export class SubjectDir extends PseudoDir {
   constructor(fs: Filesystem, subject: Subject) {
     super(fs);
     this.subject = subject;
-    this.#entries = subject.whole ? ENTRIES : ENTRIES.filter((entry) => entry.threads);
-    // "task", "fd", "fdinfo" and "net" are directories.
-    this.nlink = subject.whole ? 6 : 5;
+    this.#entries = ENTRIES.filter((entry) => entry.of !== (subject.whole ? "thread" : "process"));
+    // "task", "fd", "fdinfo", "ns" and "net" are directories.
+    this.nlink = subject.whole ? 7 : 6;
   }
   protected override owner(): Owner {
     const { task } = this.subject;

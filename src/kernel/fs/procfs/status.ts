@@ -176,6 +176,7 @@ function taskFlags(task: Task): number {
 export function statText(task: Task, { whole, permitted }: StatOptions): string {
   const { process, sched } = task;
   const mm = task.mmOrNull;
+  task.kernel.scheduler.account();
   const usage = whole ? process.usage() : task.usage;
   const children = process.childrenUsage;
   const { tty } = process.session;
