@@ -61,13 +61,14 @@ export function encodeStat(s: Stat): Uint8Array {
   put64(v, 48, s.size);
   v.setInt32(56, s.blksize, true);
   put64(v, 64, s.blocks);
-  let at = 72;
-  for (const t of [s.atime, s.mtime, s.ctime]) {
-    put64(v, at, t.sec);
-    put64(v, at + 8, t.nsec);
-    at += 16;
-  }
+  putTime(v, 72, s.atime);
+  putTime(v, 88, s.mtime);
+  putTime(v, 104, s.ctime);
   return out;
+}
+function putTime(view: DataView, at: number, time: Timespec): void {
+  put64(view, at, time.sec);
+  view.setUint32(at + 8, time.nsec, true);
 }
 
 const STATX_BASIC_STATS = 0x7ff;

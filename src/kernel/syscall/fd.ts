@@ -63,7 +63,8 @@ const noFile = (task: Task): number => task.process.rlimit(RLIMIT_NOFILE);
 
 /** Gives `file` (its reference goes with it) the lowest free descriptor, or drops it and says -EMFILE. */
 function install(task: Task, file: OpenFile, options: { cloexec: boolean; from?: number }): number {
-  const fd = task.files.install(file, { ...options, limit: noFile(task) });
+  const { cloexec, from } = options;
+  const fd = task.files.install(file, { cloexec, from: from ?? 0, limit: noFile(task) });
   if (fd < 0) file.put();
   return fd;
 }
@@ -431,7 +432,7 @@ function flock(task: Task, args: Args): SyscallResult {
 export const fdCalls: readonly SyscallEntry[] = [
   { nr: 23, name: "dup", handler: dup, args: "fd" },
   { nr: 24, name: "dup3", handler: dup3, args: "fd fd oflags" },
-  { nr: 25, name: "fcntl", handler: fcntl, args: "fd fcntl hex" },
+  { nr: 25, name: "fcntl", handler: fcntl, args: "fd fcntl fcntlarg" },
   { nr: 32, name: "flock", handler: flock, args: "fd hex" },
   { nr: 56, name: "openat", handler: openat, args: "dirfd path oflags mode" },
   { nr: 57, name: "close", handler: (task, args) => task.files.close(args.u32(0)), args: "fd" },
