@@ -244,10 +244,18 @@ function age(vma: Vma, start: number, end: number, advice: number): void {
         continue;
       }
       const dirty = (pte & PTE_D) !== 0 || (frames.flags[pfn] & FRAME_DIRTY) !== 0;
-      if (frames.kind[pfn] !== KIND_FILE || !dirty) pageOut(memory, pfn, mappings);
+      const goes = (frames.kind[pfn] !== KIND_FILE || !dirty) && pageOut(memory, pfn, mappings);
+      if (!goes && frames.kind[pfn] !== KIND_ANON) unmapPage(vma, va);
     }
     va = nextTableAddress(ram, mm.root, next, end);
   }
+}
+
+/** A page of an object that stays in memory is not mapped any more (try_to_unmap comes before the attempt to write it out). */
+function unmapPage(vma: Vma, va: number): void {
+  const gather = vma.mm.memory.beginGather();
+  zapRange(vma, va, va + PAGE_SIZE, gather);
+  gather.finish();
 }
 
 /**

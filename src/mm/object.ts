@@ -362,7 +362,8 @@ export class ShmemObject extends MemoryObject {
       const cached = this.pages.get(index);
       if (cached !== 0) {
         // Made by an earlier fallocate: initialised now (shmem_get_folio, SGP_FALLOC).
-        this.memory.frames.flags[cached] &= ~FRAME_FALLOCATED;
+        const { flags } = this.memory.frames;
+        flags[cached] = (flags[cached] & ~FRAME_FALLOCATED) | FRAME_DIRTY;
         continue;
       }
       if (this.#swapped.has(index)) continue;
