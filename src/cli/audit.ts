@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { AuditError, type AuditOptions, auditHost } from "../audit/audit.ts";
+import { type AuditOptions, auditHost } from "../audit/audit.ts";
 import { Collector } from "../audit/collect.ts";
 import { faultsBetween } from "../audit/faults.ts";
 import { auditHtml } from "../audit/html.ts";
@@ -11,6 +11,7 @@ import type { AuditResult } from "../audit/result.ts";
 import { auditSnapshot } from "../audit/snapshot.ts";
 import { SORT_KEYS, type SortKey, auditText } from "../audit/text.ts";
 import { NodeProc } from "../host/node-proc.ts";
+import { MachineError } from "../index.ts";
 import { serveAudit } from "./audit-listen.ts";
 import { SnapshotFile, readSnapshotLines } from "./snapshot-file.ts";
 
@@ -60,24 +61,29 @@ function address(text: string): { host: string; port: number } {
 }
 
 const HELP = `
-Sizes are of page tables unless the column says otherwise. "mshare" and "2 MiB" are what the tables would take with shared page tables and with
-huge pages; "~" marks sizes that were estimated because pagemap could not be read. Exit status: 0, also if some processes could not be read; 1 if
-nothing could.
+Sizes are of page tables unless the column says otherwise. "mshare" and "2 MiB"
+are what the tables would take with shared page tables and with huge pages; "~"
+marks sizes that were estimated because pagemap could not be read. Exit status:
+0, also if some processes could not be read; 1 if nothing could.
 
 Examples:
-  mshare audit                              this host; as root it sees all processes
-  mshare audit --match '^postgres' --top 5  the processes of PostgreSQL
-  mshare audit --watch 10                   again every 10 seconds, with minor faults
-  mshare audit --listen :9834               an exporter for Prometheus
-  mshare audit --snapshot host.audit        takes along what was read; mshare audit host.audit shows it`;
+  $ mshare audit                     this host; as root it sees all processes
+  $ mshare audit --match '^postgres' --top 5
+  $ mshare audit --watch 10          every 10 seconds, with minor faults
+  $ mshare audit --listen :9834      an exporter for Prometheus
+  $ mshare audit --snapshot host.audit    takes along what was read …
+  $ mshare audit host.audit               … and shows it`;
 
 /** The subcommand. */
 export function auditCommand(): Command {
   return new Command("audit")
-    .description("show what duplicated page tables cost on this host, by object, and what sharing them would give back")
+    .summary("see what duplicated page tables cost this host")
+    .description(
+      "Shows what duplicated page tables cost on this host, by object, and what sharing them would give back.",
+    )
     .argument("[snapshot]", "a file that --snapshot wrote: audit what it holds instead of this host")
     .option("--proc <dir>", "read another host's /proc, mounted or copied to this directory")
-    .option("--pid <pid...>", "only these processes", pidList)
+    .option("--pid <pid>", "only this process, or a list with commas; may be given again", pidList)
     .option("--cgroup <path>", "only processes in this cgroup or below")
     .option("--match <regex>", "only processes whose name or command line matches", regex)
     .option("--top <n>", "rows to show", wholeNumber("A number of rows", 1), 20)
@@ -95,10 +101,10 @@ export function auditCommand(): Command {
 
 async function audit(snapshot: string | undefined, flags: Flags): Promise<void> {
   if (flags.anonymize === true && flags.snapshot === undefined)
-    throw new AuditError("--anonymize goes with --snapshot FILE");
+    throw new MachineError("--anonymize goes with --snapshot", 2);
   if (snapshot !== undefined) {
     const clash = (["proc", "watch", "listen", "snapshot"] as const).find((name) => flags[name] !== undefined);
-    if (clash !== undefined) throw new AuditError(`--${clash} reads a host: it does not go with a snapshot`);
+    if (clash !== undefined) throw new MachineError(`--${clash} reads a host: it does not go with a snapshot`, 2);
     output(await auditSnapshot(snapshot, readSnapshotLines(snapshot), select(flags)), flags);
     return;
   }
