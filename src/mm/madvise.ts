@@ -37,7 +37,6 @@ import { AnonymousFile } from "./vm-file.ts";
 /** What a visit did: the VMA to go on behind, null (go on at the end of the range visited), or -errno. */
 type Visit = Vma | null | number;
 
-const HINTS: ReadonlySet<number> = new Set([mman.MADV_COLLAPSE]);
 const DISCARDS: ReadonlySet<number> = new Set([
   mman.MADV_FREE,
   mman.MADV_DONTNEED,
@@ -50,8 +49,7 @@ const DISCARDS: ReadonlySet<number> = new Set([
 function isKnown(advice: number): boolean {
   return (
     (advice >= mman.MADV_NORMAL && advice <= mman.MADV_DONTNEED) ||
-    (advice >= mman.MADV_FREE && advice <= mman.MADV_DONTNEED_LOCKED) ||
-    HINTS.has(advice)
+    (advice >= mman.MADV_FREE && advice <= mman.MADV_COLLAPSE)
   );
 }
 
@@ -124,8 +122,10 @@ function adviseVma(vma: Vma, prev: Vma | null, start: number, end: number, advic
     case mman.MADV_REMOVE:
       return remove(vma, start, end);
     case mman.MADV_WILLNEED:
-    case mman.MADV_COLLAPSE:
       return vma;
+    case mman.MADV_COLLAPSE:
+      // There are no huge pages.
+      return -EINVAL;
     case mman.MADV_COLD:
     case mman.MADV_PAGEOUT:
       if ((vma.flags & (VM_LOCKED | VM_PFNMAP)) !== 0) return -EINVAL;
