@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { skipReason, titled } from "../src/testing/build.ts";
 import { machineEngine, native, qemuUser, workloadNames } from "./engines.ts";
 import { bench } from "./main.ts";
+import { touchTable, touches } from "./sharing.ts";
 
 describe.skipIf(skipReason())(titled("bench"), () => {
   test("every engine computes the same", { timeout: 300_000 }, async () => {
@@ -12,5 +13,18 @@ describe.skipIf(skipReason())(titled("bench"), () => {
     expect(wrong).toEqual([]);
     expect(results.filter((result) => result.engine === "interpreter").map((result) => result.workload)).toEqual(names);
     for (const name of names) expect(text).toContain(name);
+  });
+
+  test("a second process's way through a populated region: no faults, one for each page without sharing", async () => {
+    const list = await touches(16, "interpreter");
+    const faults = (mode: string, share: boolean): number =>
+      list.find((item) => item.mode === mode && item.share === share)!.faults;
+    const pages = (16 * 2 ** 20) / 4096;
+    // A few of the child's own: its stack, printf's buffer.
+    for (const mode of ["read", "write"]) expect(faults(mode, true)).toBeLessThan(8);
+    expect(faults("write", false)).toBeGreaterThanOrEqual(pages);
+    // Reading, a fault brings 64 KiB (fault-around).
+    expect(faults("read", false)).toBeGreaterThanOrEqual(pages / 16);
+    expect(touchTable(16, list)).toContain("write, a page");
   });
 });

@@ -1,5 +1,5 @@
-// `npm run bench`: every workload on every engine in one run, medians, and how many times faster ours are than each of the others. Prints a
-// table, writes JSON.
+// `npm run bench`: every workload on every engine in one run, medians, and how many times faster ours are than each of the others; then what
+// sharing is worth to a second process, and what a start costs. Prints tables, writes JSON.
 //
 //   npm run bench -- [--scale PERCENT] [--runs N] [--engines a,b] [--json FILE] [WORKLOAD…]
 import { writeFileSync } from "node:fs";
@@ -7,6 +7,7 @@ import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import Table from "cli-table3";
 import { formatRatio } from "../src/report/format.ts";
+import { type Touch, starts, touchTable, touches } from "./sharing.ts";
 import { type Engine, type Sample, machineEngine, native, qemuSystem, qemuUser, workloadNames } from "./engines.ts";
 
 /** Loops of integer code: their instructions a second are the interpreter's speed. */
@@ -115,6 +116,15 @@ export async function bench({
   return { results, text, wrong: disagreements(results) };
 }
 
+/** The second table: what sharing is worth; and what a start costs. */
+async function sharing(mib: number, runs: number): Promise<{ touches: Touch[]; starts: object; text: string }> {
+  const list = await touches(mib, "interpreter");
+  const start = await starts(runs);
+  const theirs = start.qemuUser === undefined ? "" : `, qemu-riscv64's after ${start.qemuUser.toFixed(0)} ms`;
+  const text = `${touchTable(mib, list)}\nfirst output after ${start.mshare.toFixed(0)} ms${theirs}\n`;
+  return { touches: list, starts: start, text };
+}
+
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -146,10 +156,26 @@ async function main(): Promise<number> {
   });
   console.log(text);
   for (const line of wrong) console.error(`bench: ${line}`);
+  const more =
+    positionals.length > 0
+      ? undefined
+      : await sharing(Math.max(16, Math.round(10.24 * Number(values.scale))), Number(values.runs));
+  if (more !== undefined) console.log(more.text);
   const machine = { cpu: cpus()[0]?.model, node: process.version, date: new Date().toISOString() };
   writeFileSync(
     values.json,
-    JSON.stringify({ machine, scale: Number(values.scale), runs: Number(values.runs), results }, null, 1) + "\n",
+    JSON.stringify(
+      {
+        machine,
+        scale: Number(values.scale),
+        runs: Number(values.runs),
+        results,
+        touches: more?.touches,
+        starts: more?.starts,
+      },
+      null,
+      1,
+    ) + "\n",
   );
   return wrong.length > 0 ? 1 : 0;
 }
