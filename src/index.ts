@@ -17,6 +17,7 @@ import { AT_FDCWD, isRegular, utf8ToByteString } from "./kernel/fs/abi.ts";
 import type { Path } from "./kernel/fs/inode.ts";
 import { putFile } from "./kernel/fs/setup.ts";
 import type { Kernel } from "./kernel/kernel.ts";
+import { allowRelaxedMultiplyAdd } from "./host/v8.ts";
 import type { HostFs } from "./kernel/ports.ts";
 import type { Process } from "./kernel/process.ts";
 import { SIGKILL, signalName } from "./kernel/siginfo.ts";
@@ -43,6 +44,7 @@ export interface MachineOptions {
   memory?: number;
   /** Harts (hardware threads) that take turns: 1 to 64. Default: 1. */
   harts?: number;
+  /** How guest code runs; the results are the same. Default: "jit". */
   engine?: Engine;
   /** The same seed gives the same run: clock and randomness are made from it. Default: the host's. */
   seed?: number | undefined;
@@ -122,10 +124,11 @@ export class Machine {
     this.#host = this.#makeHost();
     const mounts = (options.mounts ?? []).map((mount) => ({ fs: openMount(mount), at: utf8ToByteString(mount.guest) }));
     // 2. The hardware: RAM, harts and their engine.
+    allowRelaxedMultiplyAdd();
     const hardware = createHardware({
       memoryBytes,
       harts,
-      engine: options.engine ?? "interpreter",
+      engine: options.engine ?? "jit",
       ...(this.#host.aroundCompile && { aroundCompile: this.#host.aroundCompile }),
     });
     // 3. The kernel on it, with its files.

@@ -44,9 +44,7 @@ interface RunFlags extends MachineFlags {
 export function machineOptions(command: Command, defaults: { harts: string; memory: string }): Command {
   return command
     .optionsGroup("The machine:")
-    .addOption(
-      new Option("--engine <engine>", "how guest code runs").choices(["interpreter", "jit"]).default("interpreter"),
-    )
+    .addOption(new Option("--engine <engine>", "how guest code runs").choices(["jit", "interpreter"]).default("jit"))
     .option("--harts <n>", "hardware threads, 1 to 64", parseHarts, parseHarts(defaults.harts))
     .addOption(
       new Option("--memory <size>", "guest RAM, 8M to 3.5G")

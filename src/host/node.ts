@@ -5,7 +5,6 @@ import { randomFillSync } from "node:crypto";
 import { fstatSync, readSync, writeSync } from "node:fs";
 import { constants } from "node:os";
 import type { ReadStream } from "node:tty";
-import { setFlagsFromString } from "node:v8";
 import { EIO, EPIPE } from "../base/errno.ts";
 import type { HostInput, HostOutput, HostPorts, HostTime } from "../kernel/ports.ts";
 import type { Host } from "./host.ts";
@@ -188,16 +187,6 @@ export class NodeHost implements Host {
     process.stdout.off("resize", this.#resize);
     if (this.#input instanceof StreamInput) this.#input.stop();
   }
-
-  /** Hot code is compiled by V8's optimizing compiler at once, not by the baseline one first: it is known to be hot. */
-  readonly aroundCompile = (compile: () => void): void => {
-    setFlagsFromString("--no-liftoff");
-    try {
-      compile();
-    } finally {
-      setFlagsFromString("--liftoff");
-    }
-  };
 
   async breathe(): Promise<void> {
     await new Promise<void>((resolve) => setImmediate(resolve));

@@ -63,7 +63,7 @@ export const CODE_PAGE_BYTES = PAGE_ENTRIES + PAGE_SIZE * 2;
 export const REGION = 0x80000000;
 
 /** TLB: direct-mapped, entries of 8 bytes, one array for each kind of access; then, u32 each, the table an entry came from. */
-export const TLB_ENTRIES = 1024;
+export const TLB_ENTRIES = 4096;
 export const TLB_READ = 0;
 export const TLB_WRITE = TLB_ENTRIES * 8;
 export const TLB_EXECUTE = TLB_ENTRIES * 16;

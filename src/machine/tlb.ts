@@ -166,7 +166,7 @@ export class Tlb {
     return result;
   }
 
-  /** A leaf table's entry i maps pages that are i modulo 512: of 1,024 TLB entries two can hold them. */
+  /** A leaf table's entry i maps pages that are i modulo 512, and so do one in 512 TLB entries. */
   private dropPages(slot: number, table: Pfn, first: number, count: number): number {
     const sources = this.sourceAt(slot);
     let dropped = 0;
