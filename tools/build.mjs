@@ -1,9 +1,12 @@
-// Bundles src/ into dist/ with esbuild: the command, the library, one file each, so that a start reads few files. Called by `npm run build`.
+// Bundles src/ into dist/ with esbuild: the command, the library, and what they share, so that a start reads few files. Called by `npm run build`.
+import { readdirSync, rmSync } from "node:fs";
+import { basename, join } from "node:path";
 import { build } from "esbuild";
 
-await build({
+const outdir = "dist";
+const { metafile } = await build({
   entryPoints: { cli: "src/cli/main.ts", index: "src/index.ts" },
-  outdir: "dist",
+  outdir,
   bundle: true,
   splitting: true,
   platform: "node",
@@ -11,5 +14,10 @@ await build({
   target: "node20",
   packages: "external",
   sourcemap: true,
+  metafile: true,
   logLevel: "warning",
 });
+
+// What an earlier build left.
+const made = new Set(Object.keys(metafile.outputs).map((path) => basename(path)));
+for (const name of readdirSync(outdir)) if (/\.js(\.map)?$/.test(name) && !made.has(name)) rmSync(join(outdir, name));
