@@ -1,7 +1,7 @@
 // How strace shows the arguments of a call: one function per word of SyscallEntry.args (the list is in syscall/table.ts). Reads registers and user
 // memory of the task; never fails: what cannot be read is shown as an address.
 import { copyFromUser, getUser64, readString } from "../mm/usercopy.ts";
-import { AT_FDCWD, O_CREAT, __O_TMPFILE } from "./fs/abi.ts";
+import { AT_FDCWD, O_CREAT, __O_TMPFILE, devMajor, devMinor } from "./fs/abi.ts";
 import { NSIG, SIGNAL_NAMES, SIGRTMIN, type SigSet, sigbit, signalName } from "./siginfo.ts";
 import type { Args } from "./syscall/table.ts";
 import type { Task } from "./task.ts";
@@ -152,6 +152,91 @@ function modeWithFlags(value: number, flags: names.Flags): string {
   const high = flagText(value & ~0o777, flags, "");
   return high === "" ? octal(value & 0o777) : `${high}|${octal(value & 0o777)}`;
 }
+/** How many arguments each futex operation has (FUTEX_WAIT first); those with a bitset have no second address. */
+const FUTEX_ARITY = [4, 3, 3, 5, 6, 6, 4, 2, 2, 6, 6, 6, 6, 4];
+const FUTEX_BITSET_OPS = [9, 10];
+/** Argument `i` of futex(2), if its operation has that. */
+function futexArgument({ task, args, i }: ArgContext): string | undefined {
+  const op = args.i32(1) & 127;
+  if (i >= (FUTEX_ARITY[op] ?? 6)) return undefined;
+  if (i === 2) return `${args.u32(i)}`;
+  if (i === 4) return FUTEX_BITSET_OPS.includes(op) ? undefined : pointer(args.ptr(i));
+  if (i === 5) return args.u32(i) === 0xffffffff ? "FUTEX_BITSET_MATCH_ANY" : hex(args.u32(i));
+  const takesTime = [0, 6, 9, 11, 13].includes(op);
+  if (op === 10) return undefined;
+  return takesTime ? struct(task, args.ptr(i), 16, (v) => timeText(v, 0, "nsec")) : `${args.u32(i)}`;
+}
+
+/** What follows fcntl's command. */
+function fcntlArgument({ args, i }: ArgContext): string | undefined {
+  switch (names.FCNTLS[args.i32(i - 1)]) {
+    case "F_GETFD":
+    case "F_GETFL":
+    case "F_GETOWN":
+    case "F_GETSIG":
+    case "F_GETPIPE_SZ":
+    case "F_GET_SEALS":
+      return undefined;
+    case "F_SETFD":
+      return flagText(args.u32(i), names.FD_FLAGS);
+    case "F_SETFL":
+      return openFlags(args.i32(i), "openat");
+    case "F_DUPFD":
+    case "F_DUPFD_CLOEXEC":
+      return `${args.i32(i)}`;
+    default:
+      return hex(args.big(i));
+  }
+}
+
+function iovecText(task: Task, addr: number, count: number): string {
+  if (addr === 0) return "NULL";
+  const shown = Math.min(count, ARRAY_MAX);
+  const bytes = copyFromUser(task.mm, addr, shown * 16);
+  if (typeof bytes === "number") return hex(addr);
+  const v = new DataView(bytes.buffer, bytes.byteOffset);
+  const items = Array.from({ length: shown }, (_, i) => {
+    const length = Number(v.getBigUint64(16 * i + 8, true));
+    return `{iov_base=${bytesText(task, Number(v.getBigUint64(16 * i, true)), length)}, iov_len=${length}}`;
+  });
+  return `[${items.join(", ")}${count > shown ? ", ..." : ""}]`;
+}
+
+/** struct clone_args, as far as it is used. */
+function cloneArgsText(task: Task, addr: number): string {
+  return struct(task, addr, 64, (v) => {
+    const at = (offset: number): bigint => v.getBigUint64(offset, true);
+    const flags = flagText(Number(at(0) & 0xffffffffn), names.CLONE_FLAGS);
+    const signal = Number(at(32));
+    const parts = [`flags=${flags}`, `exit_signal=${signal === 0 ? "0" : signalName(signal)}`];
+    parts.push(`stack=${at(40) === 0n ? "NULL" : hex(at(40))}`, `stack_size=${hex(at(48))}`);
+    if (at(56) !== 0n) parts.push(`tls=${hex(at(56))}`);
+    return `{${parts.join(", ")}}`;
+  });
+}
+
+/** struct stat: mode, and size or device. */
+function statText(task: Task, addr: number): string {
+  return struct(task, addr, 128, (v) => {
+    const mode = v.getUint32(16, true);
+    const type = names.FILE_TYPES[mode & 0o170000] ?? "0";
+    const device = v.getUint32(32, true);
+    const isDevice = type === "S_IFCHR" || type === "S_IFBLK";
+    const rest = isDevice
+      ? `st_rdev=makedev(${hex(devMajor(device))}, ${hex(devMinor(device))})`
+      : `st_size=${v.getBigInt64(48, true)}`;
+    return `{st_mode=${type}|${octal(mode & 0o7777)}, ${rest}, ...}`;
+  });
+}
+
+function rlimitText(task: Task, addr: number): string {
+  const limit = (n: bigint): string =>
+    n === 0xffffffffffffffffn ? "RLIM64_INFINITY" : n > 1024n && n % 1024n === 0n ? `${n / 1024n}*1024` : `${n}`;
+  return struct(task, addr, 16, (v) => {
+    return `{rlim_cur=${limit(v.getBigUint64(0, true))}, rlim_max=${limit(v.getBigUint64(8, true))}}`;
+  });
+}
+
 /** The exit signal is in the low byte. */
 function cloneFlags(flags: number): string {
   const signal = flags & 0xff;
@@ -186,6 +271,14 @@ const INPUTS: Readonly<Record<string, Show>> = {
   tid: ({ args, i }) => `${args.i32(i)}`,
   clone: ({ args, i }) => cloneFlags(args.u32(i)),
   futex: ({ args, i }) => futexOp(args.i32(i)),
+  futexarg: futexArgument,
+  fcntlarg: fcntlArgument,
+  ioctl: ({ args, i }) => names.IOCTLS[args.u32(i)] ?? hex(args.u32(i)),
+  grnd: ({ args, i }) => flagText(args.u32(i), names.GRND_FLAGS),
+  rlimit: ({ args, i }) => nameOr(names.RLIMITS, args.i32(i)),
+  rlim: ({ task, args, i }) => rlimitText(task, args.ptr(i)),
+  iovec: ({ task, args, i }) => iovecText(task, args.ptr(i), args.u32(i + 1)),
+  cloneargs: ({ task, args, i }) => cloneArgsText(task, args.ptr(i)),
   timespec: ({ task, args, i }) => struct(task, args.ptr(i), 16, (v) => timeText(v, 0, "nsec")),
   itimerspec: ({ task, args, i }) => intervalText(task, args.ptr(i), "nsec"),
   itimerval: ({ task, args, i }) => intervalText(task, args.ptr(i), "usec"),
@@ -220,6 +313,9 @@ const OUTPUTS: Readonly<Record<string, Show>> = {
   osigset: ({ task, args, i, result }) =>
     result! < 0 ? pointer(args.ptr(i)) : struct(task, args.ptr(i), 8, (v) => sigsetText(v.getBigUint64(0, true))),
   osigaction: ({ task, args, i, result }) => (result! < 0 ? pointer(args.ptr(i)) : sigactionText(task, args.ptr(i))),
+  stat: ({ task, args, i, result }) => (result! < 0 ? pointer(args.ptr(i)) : statText(task, args.ptr(i))),
+  orlim: ({ task, args, i, result }) => (result! < 0 ? pointer(args.ptr(i)) : rlimitText(task, args.ptr(i))),
+  ostring: ({ task, args, i, result }) => (result! < 0 ? pointer(args.ptr(i)) : pathText(task, args.ptr(i))),
   fdpair: ({ task, args, i, result }) =>
     result! < 0
       ? pointer(args.ptr(i))

@@ -128,7 +128,7 @@ function getcwd(task: Task, args: Args): SyscallResult {
 }
 
 export const dirCalls: readonly SyscallEntry[] = [
-  { nr: 17, name: "getcwd", handler: getcwd, args: "ptr size" },
+  { nr: 17, name: "getcwd", handler: getcwd, args: "ostring size" },
   { nr: 33, name: "mknodat", handler: mknodat, args: "dirfd path mode hex" },
   { nr: 34, name: "mkdirat", handler: mkdirat, args: "dirfd path mode" },
   { nr: 35, name: "unlinkat", handler: unlinkat, args: "dirfd path atflags" },
@@ -138,7 +138,7 @@ export const dirCalls: readonly SyscallEntry[] = [
   { nr: 50, name: "fchdir", handler: fchdir, args: "fd" },
   { nr: 51, name: "chroot", handler: chroot, args: "path" },
   { nr: 61, name: "getdents64", handler: getdents64, args: "fd ptr size" },
-  { nr: 78, name: "readlinkat", handler: readlinkat, args: "dirfd path ptr size" },
+  { nr: 78, name: "readlinkat", handler: readlinkat, args: "dirfd path rbuf size" },
   { nr: 276, name: "renameat2", handler: renameat2, args: "dirfd path dirfd path hex" },
   ...statCalls,
   ...xattrCalls,

@@ -431,7 +431,7 @@ function counting(way: "read" | "write", handler: Handler): Handler {
 }
 
 export const fileCalls: readonly SyscallEntry[] = [
-  { nr: 29, name: "ioctl", handler: ioctl, args: "fd hex ptr" },
+  { nr: 29, name: "ioctl", handler: ioctl, args: "fd ioctl ptr" },
   { nr: 46, name: "ftruncate", handler: ftruncate, args: "fd off" },
   { nr: 47, name: "fallocate", handler: fallocate, args: "fd hex off off" },
   { nr: 62, name: "lseek", handler: lseek, args: "fd off whence" },
@@ -442,7 +442,7 @@ export const fileCalls: readonly SyscallEntry[] = [
     nr: 66,
     name: "writev",
     handler: counting("write", (t, a) => vectorWrite(t, a, undefined, 0)),
-    args: "fd ptr size",
+    args: "fd iovec uint",
   },
   { nr: 67, name: "pread64", handler: counting("read", pread64), args: "fd rbuf size off" },
   { nr: 68, name: "pwrite64", handler: counting("write", pwrite64), args: "fd buf size off" },

@@ -195,7 +195,7 @@ function getRobustList(task: Task, args: Args): number {
 }
 
 export const futexCalls: readonly SyscallEntry[] = [
-  { nr: 98, name: "futex", handler: futex, args: "ptr futex uint timespec ptr uint" },
+  { nr: 98, name: "futex", handler: futex, args: "ptr futex futexarg futexarg futexarg futexarg" },
   { nr: 99, name: "set_robust_list", handler: setRobustList, args: "ptr size" },
   { nr: 100, name: "get_robust_list", handler: getRobustList, args: "tid ptr ptr" },
   { nr: 449, name: "futex_waitv", handler: futexWaitv, args: "ptr uint hex timespec clock" },

@@ -123,5 +123,5 @@ export const limitCalls: readonly SyscallEntry[] = [
   { nr: 163, name: "getrlimit", handler: sysGetrlimit, args: "uint ptr" },
   { nr: 164, name: "setrlimit", handler: sysSetrlimit, args: "uint ptr" },
   { nr: 165, name: "getrusage", handler: sysGetrusage, args: "int ptr" },
-  { nr: 261, name: "prlimit64", handler: sysPrlimit64, args: "pid uint ptr ptr" },
+  { nr: 261, name: "prlimit64", handler: sysPrlimit64, args: "pid rlimit rlim orlim" },
 ];

@@ -202,7 +202,7 @@ export const miscCalls: readonly SyscallEntry[] = [
   { nr: 258, name: "riscv_hwprobe", handler: hwprobe, args: "ptr size size ptr hex" },
   { nr: 259, name: "riscv_flush_icache", handler: sysFlushIcache, args: "ptr ptr hex" },
   { nr: 272, name: "kcmp", handler: kcmp, args: "pid pid int hex hex" },
-  { nr: 278, name: "getrandom", handler: sysGetrandom, args: "rbuf size hex" },
+  { nr: 278, name: "getrandom", handler: sysGetrandom, args: "rbuf size grnd" },
   { nr: 283, name: "membarrier", handler: sysMembarrier, args: "int hex int" },
   {
     nr: 293,

@@ -114,7 +114,7 @@ export const mmCalls: readonly SyscallEntry[] = [
   {
     nr: 233,
     name: "madvise",
-    args: "ptr size int",
+    args: "ptr size madvice",
     handler: (task, args) => task.mm.madvise(args.ptr(0), args.u(1), args.i32(2)),
   },
   {

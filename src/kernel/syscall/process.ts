@@ -375,5 +375,5 @@ export const processCalls: readonly SyscallEntry[] = [
   { nr: 221, name: "execve", handler: sysExecve, args: "path argv envp" },
   { nr: 260, name: "wait4", handler: sysWait4, args: "pid wstatus woptions ptr" },
   { nr: 281, name: "execveat", handler: sysExecveat, args: "dirfd path argv envp atflags" },
-  { nr: 435, name: "clone3", handler: sysClone3, args: "ptr size" },
+  { nr: 435, name: "clone3", handler: sysClone3, args: "cloneargs size" },
 ];

@@ -205,8 +205,8 @@ export const statCalls: readonly SyscallEntry[] = [
   { nr: 53, name: "fchmodat", handler: (task, args) => fchmodat(task, args, 0), args: "dirfd path mode" },
   { nr: 54, name: "fchownat", handler: fchownat, args: "dirfd path int int hex" },
   { nr: 55, name: "fchown", handler: fchown, args: "fd int int" },
-  { nr: 79, name: "newfstatat", handler: newfstatat, args: "dirfd path ptr atflags" },
-  { nr: 80, name: "fstat", handler: fstat, args: "fd ptr" },
+  { nr: 79, name: "newfstatat", handler: newfstatat, args: "dirfd path stat atflags" },
+  { nr: 80, name: "fstat", handler: fstat, args: "fd stat" },
   { nr: 88, name: "utimensat", handler: utimensat, args: "dirfd path ptr hex" },
   { nr: 291, name: "statx", handler: statx, args: "dirfd path hex hex ptr" },
   {

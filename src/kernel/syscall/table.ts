@@ -14,11 +14,10 @@ export interface SyscallEntry {
   readonly name: string;
   readonly handler: Handler;
   /**
-   * How strace shows each argument, one word per argument, separated by spaces (strace-args.ts):
-   * fd dirfd (AT_FDCWD) path (string in user memory) ptr int uint long size off hex oct mode oflags prot mflags (mmap) madvice sig pid tid
-   * clone futex (op) clock timespec itimer itimerspec itimerval sigset sigaction how whence fcntl epollop pollfds atflags woptions argv envp
-   * ipckey ipcflags ipccmd semcmd shmflags, buf (bytes in user memory, length in the next argument). Filled by the call: rbuf (its result is the
-   * length) wstatus otimespec osigset osigaction fdpair. Words unknown there show as hex. "" for no arguments.
+   * How strace shows each argument, one word per argument, separated by spaces; strace-args.ts has them all. Common ones:
+   * fd dirfd (AT_FDCWD) path (string in user memory) ptr int uint long size off hex oct mode oflags prot mflags sig pid tid clock timespec,
+   * buf (bytes in user memory, length in the next argument), iovec (count in the next argument). Filled by the call: rbuf (its result is the length),
+   * ostring, stat, wstatus, otimespec, fdpair. Words unknown there show as hex. "" for no arguments.
    */
   readonly args: string;
 }
