@@ -69,7 +69,7 @@ function selectVictim(kernel: Kernel): Process | null {
 }
 
 /** __oom_reap_task_mm: what is private to the victim goes now; it will not run again. */
-function reapMemory(mm: Mm): void {
+export function reapMemory(mm: Mm): void {
   for (const vma of [...mm.vmas]) {
     if ((vma.flags & (VM_SHARED | VM_LOCKED)) === 0 && vma.window === null) {
       mm.madvise(vma.start, vma.end - vma.start, MADV_DONTNEED);

@@ -57,6 +57,9 @@ export const VEOL2 = 16;
 const NCCS = 19;
 /** sizeof(struct termios) in the kernel's ABI. */
 export const TERMIOS_SIZE = 36;
+/** sizeof(struct termio), System V's older and smaller one: 16 bits of each flag word, eight control characters. */
+export const TERMIO_SIZE = 18;
+const NCC = 8;
 /** A control character that is switched off. */
 export const DISABLED = 0;
 
@@ -101,5 +104,55 @@ export function decodeTermios(bytes: Uint8Array): Termios {
     lflag: view.getUint32(12, true),
     line: bytes[16]!,
     cc: bytes.slice(17, 17 + NCCS),
+  };
+}
+
+/** struct termio: what of it there was in System V. */
+export function encodeTermio(t: Termios): Uint8Array {
+  const out = new Uint8Array(TERMIO_SIZE);
+  const view = new DataView(out.buffer);
+  [t.iflag, t.oflag, t.cflag, t.lflag].forEach((flags, i) => view.setUint16(2 * i, flags & 0xffff, true));
+  out[8] = t.line;
+  out.set(t.cc.subarray(0, NCC), 9);
+  return out;
+}
+
+/** `old` with what a struct termio says (user_termio_to_kernel_termios). */
+export function applyTermio(old: Termios, bytes: Uint8Array): Termios {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, TERMIO_SIZE);
+  const low = (flags: number, i: number): number => ((flags & 0xffff0000) | view.getUint16(2 * i, true)) >>> 0;
+  const cc = old.cc.slice();
+  cc.set(bytes.subarray(9, 9 + NCC));
+  return {
+    iflag: low(old.iflag, 0),
+    oflag: low(old.oflag, 1),
+    cflag: low(old.cflag, 2),
+    lflag: low(old.lflag, 3),
+    line: bytes[8],
+    cc,
+  };
+}
+
+/** Settings in which no bit is set: what is locked of a new terminal. */
+export const nothingLocked = (): Termios => ({
+  iflag: 0,
+  oflag: 0,
+  cflag: 0,
+  lflag: 0,
+  line: 0,
+  cc: new Uint8Array(NCCS),
+});
+
+/** `wanted`, but as in `old` wherever `locked` has a bit or a character set (unset_locked_termios). */
+export function keepLocked(wanted: Termios, old: Termios, locked: Termios): Termios {
+  const flags = (name: "iflag" | "oflag" | "cflag" | "lflag"): number =>
+    ((wanted[name] & ~locked[name]) | (old[name] & locked[name])) >>> 0;
+  return {
+    iflag: flags("iflag"),
+    oflag: flags("oflag"),
+    cflag: flags("cflag"),
+    lflag: flags("lflag"),
+    line: locked.line !== 0 ? old.line : wanted.line,
+    cc: wanted.cc.map((character, i) => (locked.cc[i] !== 0 ? old.cc[i] : character)),
   };
 }

@@ -19,15 +19,20 @@ import {
   POLLRDNORM,
   POLLWRNORM,
   TCFLSH,
+  TCGETA,
   TCGETS,
   TCSBRK,
   TCSBRKP,
+  TCSETA,
+  TCSETAF,
+  TCSETAW,
   TCSETS,
   TCSETSF,
   TCSETSW,
   TCXONC,
   TIOCEXCL,
   TIOCGETD,
+  TIOCGLCKTRMIOS,
   TIOCGPGRP,
   TIOCGSID,
   TIOCGWINSZ,
@@ -36,6 +41,7 @@ import {
   TIOCOUTQ,
   TIOCSCTTY,
   TIOCSETD,
+  TIOCSLCKTRMIOS,
   TIOCSPGRP,
   TIOCSTI,
   TIOCSWINSZ,
@@ -44,7 +50,19 @@ import { OpenFile, type ReadResult } from "./file.ts";
 import type { Path } from "./inode.ts";
 import { LineDiscipline } from "./line-discipline.ts";
 import { CAP_SYS_ADMIN } from "./permission.ts";
-import { TERMIOS_SIZE, TOSTOP, VMIN, VTIME, decodeTermios, encodeTermios } from "./termios.ts";
+import {
+  TERMIOS_SIZE,
+  TERMIO_SIZE,
+  TOSTOP,
+  VMIN,
+  VTIME,
+  applyTermio,
+  decodeTermios,
+  encodeTermio,
+  encodeTermios,
+  keepLocked,
+  nothingLocked,
+} from "./termios.ts";
 
 /** Rows and columns. */
 export interface WindowSize {
@@ -70,6 +88,8 @@ export class Tty implements ControllingTerminal {
   /** The other end is gone: reads end, writes fail. */
   hungUp = false;
   exclusive = false;
+  /** TIOCSLCKTRMIOS: the bits of its settings that nobody changes. */
+  locked = nothingLocked();
   /** Open files. */
   users = 0;
   readonly readers = new WaitQueue();
@@ -279,21 +299,41 @@ export class TtyFile extends OpenFile {
   }
 }
 
+/** TCSETS*, and TCSETA* with the old structure: settings take effect at once, as output never waits. */
+function setTermios(task: Task, tty: Tty, request: number, arg: number, end: { slave: boolean }): number {
+  const old = request >= TCGETA;
+  const bytes = copyFromUser(task.mm, arg, old ? TERMIO_SIZE : TERMIOS_SIZE);
+  if (typeof bytes === "number") return bytes;
+  const denied = end.slave ? tty.checkJob(task, SIGTTOU) : 0;
+  if (denied) return denied;
+  if (request === TCSETSF || request === TCSETAF) tty.line.flushInput();
+  const wanted = old ? applyTermio(tty.line.termios, bytes) : decodeTermios(bytes);
+  tty.line.setTermios(keepLocked(wanted, tty.line.termios, tty.locked));
+  tty.readers.wake();
+  return 0;
+}
+
 /** ioctls that both ends of a terminal answer. The master asks and sets its slave without job control (`slave: false`). */
 export function ttyIoctl(task: Task, tty: Tty, request: number, arg: number, end: { slave: boolean }): SyscallResult {
   switch (request) {
     case TCGETS:
       return copyToUser(task.mm, arg, encodeTermios(tty.line.termios));
+    case TCGETA:
+      return copyToUser(task.mm, arg, encodeTermio(tty.line.termios));
     case TCSETS:
     case TCSETSW:
-    case TCSETSF: {
+    case TCSETSF:
+    case TCSETA:
+    case TCSETAW:
+    case TCSETAF:
+      return setTermios(task, tty, request, arg, end);
+    case TIOCGLCKTRMIOS:
+      return copyToUser(task.mm, arg, encodeTermios(tty.locked));
+    case TIOCSLCKTRMIOS: {
+      if (!task.capable(CAP_SYS_ADMIN)) return -EPERM;
       const bytes = copyFromUser(task.mm, arg, TERMIOS_SIZE);
       if (typeof bytes === "number") return bytes;
-      const denied = end.slave ? tty.checkJob(task, SIGTTOU) : 0;
-      if (denied) return denied;
-      if (request === TCSETSF) tty.line.flushInput();
-      tty.line.setTermios(decodeTermios(bytes));
-      tty.readers.wake();
+      tty.locked = decodeTermios(bytes);
       return 0;
     }
     case TIOCGWINSZ: {

@@ -3,6 +3,8 @@ import { EBADF, EINVAL, EPERM, ESRCH } from "../../base/errno.ts";
 import { CAP_SYS_PTRACE } from "../creds.ts";
 import { O_NONBLOCK } from "../fs/abi.ts";
 import { PidFile } from "../fs/pidfd.ts";
+import { SubjectDir } from "../fs/procfs/pid.ts";
+import { reapMemory } from "../oom.ts";
 import type { Process } from "../process.ts";
 import { RLIMIT_NOFILE } from "../rlimit.ts";
 import { SI_TKILL, SI_USER, type SigInfo } from "../siginfo.ts";
@@ -36,13 +38,34 @@ export function installPidfd(task: Task, file: PidFile): number {
   return fd;
 }
 
+/** Whom a descriptor stands for: a pidfd, or an open /proc/PID (tgid_pidfd_to_pid). */
+function signalTarget(task: Task, fd: number): { process: Process; thread: Task | null; gone: boolean } | undefined {
+  const file = task.files.io(fd);
+  if (file instanceof PidFile) return file;
+  if (!(file?.inode instanceof SubjectDir) || !file.inode.subject.whole) return undefined;
+  const { process } = file.inode.subject;
+  return { process, thread: null, gone: process.state === "dead" };
+}
+
+/** process_mrelease: takes the memory of a process that is dying at once. */
+function processMrelease(task: Task, args: Args): number {
+  if (args.u32(1) !== 0) return -EINVAL;
+  const file = task.files.io(args.i32(0));
+  if (!(file instanceof PidFile)) return -EBADF;
+  const { mm, exiting } = file.process;
+  if (mm === null) return -ESRCH;
+  if (!exiting) return -EINVAL;
+  reapMemory(mm);
+  return 0;
+}
+
 function pidfdSendSignal(task: Task, args: Args): number {
   const signo = args.i32(1);
   const flags = args.u32(3);
   const scopes = PIDFD_SIGNAL_THREAD | PIDFD_SIGNAL_THREAD_GROUP | PIDFD_SIGNAL_PROCESS_GROUP;
   if ((flags & ~scopes) !== 0 || (flags & (flags - 1)) !== 0) return -EINVAL;
-  const file = task.files.io(args.i32(0));
-  if (!(file instanceof PidFile)) return -EBADF;
+  const file = signalTarget(task, args.i32(0));
+  if (file === undefined) return -EBADF;
   const toThread = flags === PIDFD_SIGNAL_THREAD || (flags === 0 && file.thread !== null);
   let info: SigInfo = { signo, code: toThread ? SI_TKILL : SI_USER, pid: task.tgid, uid: task.creds.uid };
   if (args.ptr(2) !== 0) {
@@ -90,6 +113,7 @@ function pidfdGetfd(task: Task, args: Args): number {
 }
 
 export const pidfdCalls: readonly SyscallEntry[] = [
+  { nr: 448, name: "process_mrelease", handler: processMrelease, args: "fd hex" },
   { nr: 424, name: "pidfd_send_signal", handler: pidfdSendSignal, args: "fd sig ptr hex" },
   { nr: 434, name: "pidfd_open", handler: pidfdOpen, args: "pid hex" },
   { nr: 438, name: "pidfd_getfd", handler: pidfdGetfd, args: "fd int hex" },
