@@ -137,9 +137,10 @@ function windowFault(mm: Mm, vma: Vma, va: number, access: number): FaultResult 
   let outcome = -1;
   if (!window.shared || !permits(readLeaf(ram, host.root, hostVa), access)) {
     outcome = resolvePage(space, spaceVa, hostVma, hostVa - spaceVa, access, window.shared ? host : null);
+    // Also after a failure: pages around may have been entered.
+    if (!window.shared && (isPrivate || (vma.flags & VM_WRITE) === 0)) denyWriting(mm, va);
     if (outcome === OOM) return OUT_OF_MEMORY;
     if (outcome === BUS) return { kind: "signal", signo: SIGBUS, code: BUS_ADRERR, va };
-    if (!window.shared && (isPrivate || (vma.flags & VM_WRITE) === 0)) denyWriting(mm, va);
     stat.host_faults++;
     if (outcome === MAJOR) {
       mm.majorFaults++;
@@ -217,8 +218,10 @@ function privateWrite(mm: Mm, vma: Vma, va: number, hostVma: Vma, hostVa: number
 function denyWriting(mm: Mm, va: number): void {
   const { ram, frames } = mm.memory;
   const table = findTable(ram, mm.root, va);
-  const first = leafIndex(va) - (leafIndex(va) % FAULT_AROUND_PAGES);
-  for (let i = first; i < first + FAULT_AROUND_PAGES; i++) {
+  if (table === 0) return;
+  const first = Math.max(0, leafIndex(va) - FAULT_AROUND_PAGES);
+  const end = Math.min(512, leafIndex(va) + FAULT_AROUND_PAGES);
+  for (let i = first; i < end; i++) {
     const pte = ram.readPte(table, i);
     if ((pte & PTE_W) !== 0 && frames.kind[pte >>> 10] !== KIND_ANON) ram.writePte(table, i, pte & ~PTE_W);
   }
