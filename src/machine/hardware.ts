@@ -42,9 +42,11 @@ export interface EngineStats {
   /** Instructions retired by each engine. */
   interpreted: number;
   compiled: number;
+  /** Regions compiled so far, bytes of WebAssembly of those alive, and the time that compiling took. */
   regions: number;
   codeBytes: number;
   compileMs: number;
+  /** Walks of page tables because a TLB had no translation; hits are not counted. */
   tlbMisses: number;
 }
 
@@ -53,6 +55,16 @@ export interface Hardware {
   readonly mmu: Mmu;
   readonly harts: readonly Hart[];
   readonly stats: EngineStats;
+  /**
+   * Calls `write` with guest code and WebAssembly, as text, of each region compiled from now on that holds the instruction at `pc`.
+   * @example hardware.dumpRegion(0x10650, (text) => process.stderr.write(text));
+   */
+  dumpRegion(pc: number, write: (text: string) => void): void;
+  /**
+   * Calls `take` each time that a hart has run `interval` instructions more, between two of them: its registers hold where. Undefined:
+   * no more. Samples do not change what the guest does.
+   */
+  sample(interval: number, take: ((hart: Hart) => void) | undefined): void;
   /** The time CSR. By default the instructions that all harts have retired. The kernel may replace it. */
   readTime: () => bigint;
 }
@@ -133,7 +145,7 @@ export function createHardware(options: HardwareOptions): Hardware {
     slow: (hart: number, record: number) => slowPath.run(hart, record),
   };
   const run = createInterpreter(memory, layout, imports, jit?.imports());
-  const context: HartContext = { buffer: memory.buffer, tlb, run, instructionAt, last: undefined };
+  const context: HartContext = { buffer: memory.buffer, tlb, run, instructionAt, last: undefined, sampling: undefined };
   for (let id = 0; id < hartCount; id++) harts.push(new Hart(id, layout.harts + id * HART_BYTES, context));
 
   const instructions = (): number => harts.reduce((sum, hart) => sum + hart.instretNow(), 0);
@@ -162,6 +174,10 @@ export function createHardware(options: HardwareOptions): Hardware {
         const walks = (id: number): number => ram.u32[(layout.harts + id * HART_BYTES + HART_WALKS) / 4];
         return harts.reduce((sum, _hart, id) => sum + walks(id), mmu.stats.tlbMisses);
       },
+    },
+    dumpRegion: (pc, write) => jit?.watch(pc, write),
+    sample: (interval, take) => {
+      context.sampling = take && { interval, take };
     },
     readTime: () => BigInt(instructions()),
   };

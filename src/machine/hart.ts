@@ -129,6 +129,8 @@ export interface HartContext {
   instructionAt(hart: number): number;
   /** The hart that ran last, whose reservation another one's stores may break. */
   last: Hart | undefined;
+  /** Whom to tell every so many instructions where a hart is. */
+  sampling: { readonly interval: number; readonly take: (hart: Hart) => void } | undefined;
 }
 
 export class Hart {
@@ -181,6 +183,25 @@ export class Hart {
     this.u32[(this.offset + HART_RESERVED) >>> 2] = 0;
   }
 
+  /** In pieces of the sampling interval; HART_BUDGET as after one run. */
+  private runSampled(budget: number, sampling: NonNullable<HartContext["sampling"]>): number {
+    const { u32, offset, context } = this;
+    const at = (offset + HART_BUDGET) >>> 2;
+    for (let left = budget; ;) {
+      const phase = (this.instret + budget - left) % sampling.interval;
+      const piece = Math.min(left, sampling.interval - phase);
+      this.running = budget - left + piece;
+      const cause = context.run(offset, piece);
+      left -= piece - u32[at];
+      if (cause !== TRAP_BUDGET || left === 0) {
+        u32[at] = left;
+        this.running = budget;
+        return cause;
+      }
+      sampling.take(this);
+    }
+  }
+
   /**
    * Executes `budget` (0 to 2^31 - 1) instructions from pc on, or fewer if a trap comes first. The result is one reused object.
    * Needs an address space (switchTo).
@@ -194,7 +215,7 @@ export class Hart {
     u32[(offset + HART_TLB) >>> 2] = context.tlb.slotFor(this.id, this.space);
     u32[(offset + HART_BUDGET) >>> 2] = budget;
     this.running = budget;
-    const cause = context.run(offset, budget);
+    const cause = context.sampling ? this.runSampled(budget, context.sampling) : context.run(offset, budget);
     this.instret += budget - u32[(offset + HART_BUDGET) >>> 2];
     this.running = 0;
     u32[(offset + HART_BUDGET) >>> 2] = 0;

@@ -26,6 +26,7 @@ import {
   HART_ACCESS,
   HART_BUDGET,
   HART_COMPILED,
+  HART_ENTRY,
   HART_FCSR,
   HART_PC,
   HART_RESERVED,
@@ -472,6 +473,7 @@ class InterpreterEmitter implements Emitter {
     const result = this.temp(I64, 20);
     const kind = this.temp(I32, 24);
     c.get(this.region()).if();
+    c.get(HART).get(this.entryAt()).memory(op.i32Store, HART_ENTRY);
     c.get(HART).get(HART).memory(op.i64Load, HART_COMPILED).get(BUDGET).op(op.i64ExtendI32U);
     c.get(HART)
       .get(BUDGET)
@@ -482,10 +484,9 @@ class InterpreterEmitter implements Emitter {
       .callIndirect(this.regions!.type);
     c.tee(result).op(op.i32WrapI64).tee(BUDGET).op(op.i64ExtendI32U, op.i64Sub, op.i64Add);
     c.memory(op.i64Store, HART_COMPILED);
+    c.get(HART).memory(op.i64Load, HART_PC).set(this.target);
     c.get(result).i64(32).op(op.i64ShrU, op.i32WrapI64).tee(kind).i32(EXIT_BAD_ENTRY).op(op.i32Eq).if();
-    c.get(HART).get(this.target).memory(op.i64Store, HART_PC).get(HART).get(this.entryAt());
-    c.call(this.regions!.badEntry).else();
-    c.get(HART).memory(op.i64Load, HART_PC).set(this.target).end();
+    c.get(HART).get(HART).memory(op.i32Load, HART_ENTRY).call(this.regions!.badEntry).end();
     c.get(kind).i32(1).op(op.i32Sub).i32(2).op(op.i32LtU).set(this.noRegion());
     c.i32(0).set(this.region()).end();
   }

@@ -36,6 +36,8 @@ export const HART_SCRATCH = 568;
 export const HART_COMPILED = 584;
 /** u32: the frame of the root table. */
 export const HART_ROOT = 592;
+/** u32: the offset at which the number of the region entered last was found. */
+export const HART_ENTRY = 600;
 /** u32: walks done by generated code (walker.ts). */
 export const HART_WALKS = 596;
 export const HART_BYTES = 1024;

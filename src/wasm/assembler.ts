@@ -229,6 +229,11 @@ export class Code {
     this.parameterCount = parameters.length;
   }
 
+  /** Bytes written so far. */
+  get length(): number {
+    return this.bytes.length;
+  }
+
   /** A new local variable, 0 at entry. */
   local(type: ValueType): number {
     this.locals.push(type);
@@ -297,6 +302,14 @@ export class Code {
   /** call_indirect through table 0. */
   callIndirect(typeIndex: number): this {
     this.bytes.byte(0x11);
+    this.bytes.unsigned(typeIndex);
+    this.bytes.byte(0);
+    return this;
+  }
+
+  /** return_call_indirect through table 0. */
+  returnCallIndirect(typeIndex: number): this {
+    this.bytes.byte(0x13);
     this.bytes.unsigned(typeIndex);
     this.bytes.byte(0);
     return this;

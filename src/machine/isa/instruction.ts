@@ -41,6 +41,8 @@ export interface SlowOperands {
 /** Decoded fields of one instruction in memory. */
 export interface Decoded {
   instruction: Instruction;
+  /** Its 16 or 32 bits. */
+  word: number;
   /** Index in the table. */
   index: number;
   /** Bytes: 2 or 4. */

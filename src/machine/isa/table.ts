@@ -80,6 +80,7 @@ export function decode(word: number): Decoded | undefined {
   const shape = SHAPES[index];
   return {
     instruction: INSTRUCTIONS[index],
+    word: length === 4 ? word >>> 0 : word & 0xffff,
     index,
     length,
     rd: shape.rd ? (full >>> 7) & 31 : 0,

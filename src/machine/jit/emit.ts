@@ -14,6 +14,8 @@
 import { type Code, F32, F64, I32, I64, type Label, type ValueType, op } from "../../wasm/assembler.ts";
 import type { CsrAccess, Emitter, LoadTarget } from "../isa/emitter.ts";
 import {
+  CODE_PAGE_BYTES,
+  HART_ENTRY,
   HART_F,
   HART_FCSR,
   HART_PC,
@@ -21,6 +23,7 @@ import {
   HART_RESERVED_VALUE,
   HART_TLB,
   HART_X,
+  PAGE_ENTRIES,
   TLB_ENTRIES,
   TLB_EXECUTE,
   TLB_READ,
@@ -70,6 +73,15 @@ export interface RegionPlan {
   readonly assumeInexact: boolean | undefined;
   /** Emitter.isFused. */
   readonly isFused: boolean;
+  /** How to go on in the next region without a return between, if the host has tail calls. */
+  readonly chain: Chain | undefined;
+}
+
+interface Chain {
+  /** The index of a region's type in the module. */
+  readonly type: number;
+  /** Layout.code. */
+  readonly codePages: number;
 }
 
 interface ExitGroup {
@@ -93,13 +105,16 @@ export class RegionEmitter implements Emitter {
   private readonly groups = new Map<string, ExitGroup>();
   private readonly locals = new Map<string, number>();
   private readonly labels = new Map<Node, { loop?: Label; merge?: Label }>();
-  private readonly rootPc: number;
+  readonly rootPc: number;
   /** State at the point of emission. */
   private words: Registers = { x: 0, f: 0 };
   private dirty: Registers = { x: 0, f: 0 };
   private line: Line = { pc: 0, d: undefined as never };
   /** Instructions of the block from this one on. */
   private left = 0;
+  /** Where in the blocks' bytes each guest instruction begins, in the order of the bytes; and these bytes. For dumps. */
+  readonly marks: { readonly at: number; readonly line: Line }[] = [];
+  blocks: Uint8Array = new Uint8Array();
   /** Whether some instruction rounds, and whether one rounds as frm says. */
   private readonly usesFcsr: boolean;
   private readonly assumesNearest: boolean;
@@ -559,6 +574,7 @@ export class RegionEmitter implements Emitter {
   private instruction(line: Line): void {
     const { d } = line;
     this.line = line;
+    this.marks.push({ at: this.code.length, line });
     const source = copied(d);
     const operation = wordOperation(d, this.isWord);
     if (source !== undefined) this.copy(source);
@@ -765,7 +781,7 @@ export class RegionEmitter implements Emitter {
     this.dirty = { x: 0, f: 0 };
     this.group();
     const last = this.groups.size - 1;
-    const blocks = c.takeOut((target) => last - target);
+    this.blocks = c.takeOut((target) => last - target);
     this.checkPages();
     this.loadRegisters();
     this.checkFcsr();
@@ -774,7 +790,7 @@ export class RegionEmitter implements Emitter {
     const all = c.block(I32);
     const groups = [...this.groups.values()];
     for (let n = 0; n < groups.length; n++) c.block(I32);
-    c.get(HART).memory(op.i32Load, HART_TLB).set(this.tlb).putBack(entry).putBack(blocks);
+    c.get(HART).memory(op.i32Load, HART_TLB).set(this.tlb).putBack(entry).putBack(this.blocks);
     c.op(op.unreachable);
     for (const group of groups.reverse()) {
       c.end();
@@ -787,15 +803,47 @@ export class RegionEmitter implements Emitter {
     this.finish();
   }
 
+  /**
+   * Stores pc and returns; or, when leaving for a place where a region starts, goes into that one.
+   *   pc = the exit's, the target's, or for a bad entry the one that came in
+   */
   private finish(): void {
     const c = this.code;
     const code = this.exitCode;
-    c.get(HART);
+    const pc = this.temp(I64, 12);
+    const kind = this.temp(I32, 15);
+    c.get(code).i32(3).op(op.i32And).set(kind);
+    c.get(this.target).get(PC);
     c.i64(this.rootPc).get(code).i32(12).op(op.i32ShrS, op.i64ExtendI32S).i64(1).op(op.i64Shl, op.i64Add);
-    c.get(this.target);
-    c.get(code).i32(15).op(op.i32And).i32(EXIT_DYNAMIC).op(op.i32Ne, op.select);
-    c.memory(op.i64Store, HART_PC);
-    c.get(BUDGET).get(code).i32(4).op(op.i32ShrU).i32(255).op(op.i32And, op.i32Add, op.i64ExtendI32U);
-    c.get(code).i32(3).op(op.i32And, op.i64ExtendI32U).i64(32).op(op.i64Shl, op.i64Or);
+    c.get(kind).i32(EXIT_BAD_ENTRY).op(op.i32Eq, op.select);
+    c.get(kind).i32(EXIT_DYNAMIC).op(op.i32Eq, op.select).set(pc);
+    c.get(BUDGET).get(code).i32(4).op(op.i32ShrU).i32(255).op(op.i32And, op.i32Add).set(BUDGET);
+    if (this.plan.chain) this.enterNext(this.plan.chain, pc, kind);
+    c.get(HART).get(pc).memory(op.i64Store, HART_PC);
+    c.get(BUDGET).op(op.i64ExtendI32U).get(kind).op(op.i64ExtendI32U).i64(32).op(op.i64Shl, op.i64Or);
+  }
+
+  private enterNext({ type, codePages }: Chain, pc: number, kind: number): void {
+    const c = this.code;
+    const entry = this.temp(I64, 11);
+    const at = this.temp(I32, 10);
+    const number = this.temp(I32, 12);
+    // Leave is 0, dynamic is 3.
+    c.get(kind).i32(1).op(op.i32Add).i32(3).op(op.i32And).i32(2).op(op.i32LtU).if();
+    c.get(pc).op(op.i32WrapI64).i32(9).op(op.i32ShrU);
+    c.i32((TLB_ENTRIES - 1) << 3).op(op.i32And);
+    c.get(this.tlb).op(op.i32Add).memory(op.i64Load, TLB_EXECUTE).tee(entry);
+    c.i64(28).op(op.i64ShrS).get(pc).i64(12).op(op.i64ShrU, op.i64Eq).if();
+    c.get(entry).op(op.i32WrapI64).i32(0xfffff).op(op.i32And).i32(CODE_PAGE_BYTES).op(op.i32Mul);
+    c.get(pc).op(op.i32WrapI64).i32(0xffe).op(op.i32And).i32(1).op(op.i32Shl, op.i32Add);
+    c.i32(codePages + PAGE_ENTRIES)
+      .op(op.i32Add)
+      .tee(at)
+      .memory(op.i32Load)
+      .tee(number);
+    c.i32(0).op(op.i32LtS).if();
+    c.get(HART).get(at).memory(op.i32Store, HART_ENTRY);
+    c.get(HART).get(BUDGET).get(pc).get(number).i32(0x7fffffff).op(op.i32And).returnCallIndirect(type);
+    c.end().end().end();
   }
 }

@@ -49,7 +49,7 @@ export interface Flow {
 export interface FlowOptions {
   /** Whether live registers may be guarded to be words at the root. */
   readonly guards: boolean;
-  /** The most instructions of a region that is not a loop. */
+  /** The most instructions of a region beside the loop that it is. */
   readonly straight: number;
 }
 
@@ -303,8 +303,8 @@ function chooseFlushes(nodes: readonly Node[]): void {
 }
 
 /**
- * Keeps of a region that is a loop what leads back to the root; of another one, what comes first. The rest gets regions of its own when
- * it is hot.
+ * Keeps of a region that is a loop what leads back to the root, and of what comes after it, or of a region that is none, the nearest
+ * `straight` instructions. The rest gets regions of its own when it is hot.
  */
 function trim(root: Block, straight: number): void {
   const { nodes, nodeOf } = makeNodes(root);
@@ -316,16 +316,14 @@ function trim(root: Block, straight: number): void {
     kept.add(n);
     queue.push(...n.predecessors);
   }
-  if (kept.size === 0) {
-    let instructions = 0;
-    const nearest = [nodes[0]];
-    for (const n of nearest) {
-      if (kept.has(n) || instructions + n.block.lines.length > straight) continue;
-      kept.add(n);
-      instructions += n.block.lines.length;
-      nearest.push(...n.successors);
-    }
-    kept.add(nodes[0]);
+  // Then what comes after the loop, or after the root, nearest first.
+  let instructions = 0;
+  const nearest = kept.size === 0 ? [nodes[0]] : [...kept].flatMap((n) => n.successors);
+  for (const n of nearest) {
+    if (kept.has(n) || (n !== nodes[0] && instructions + n.block.lines.length > straight)) continue;
+    kept.add(n);
+    instructions += n.block.lines.length;
+    nearest.push(...n.successors);
   }
   for (const n of nodes) redirect(n.block, (edge) => !edge.block || kept.has(nodeOf.get(edge.block)!));
 }

@@ -1,0 +1,85 @@
+// The JIT's manager: what it compiles, when it lets go, and what it shows.
+import { describe, expect, it } from "vitest";
+import { encode } from "../isa/encode.ts";
+import { CODE, DATA, RW, TestMachine } from "../test-machine.ts";
+import { TRAP_BREAKPOINT } from "../trap.ts";
+
+const [A0, A1] = [10, 11];
+const EBREAK = encode("ebreak");
+/** a1 += a0, a0 times; with a load. */
+const LOOP = [
+  encode("lw", { rd: 12, rs1: 13 }),
+  encode("add", { rd: A1, rs1: A1, rs2: A0 }),
+  encode("addi", { rd: A0, rs1: A0, imm: -1 }),
+  encode("bne", { rs1: A0, rs2: 0, imm: -12 }),
+  EBREAK,
+];
+
+function looping(options: ConstructorParameters<typeof TestMachine>[0] = {}): TestMachine {
+  const machine = new TestMachine({ engine: "jit", jitThreshold: 10, ...options });
+  machine.map(DATA, machine.frame(), RW);
+  machine.load(LOOP);
+  return machine;
+}
+
+function run(machine: TestMachine, times: bigint): void {
+  const { registers } = machine.hart;
+  registers.pc = CODE;
+  registers.setX(A0, times);
+  registers.setX(13, BigInt(DATA));
+  expect(machine.runToTrap().cause).toBe(TRAP_BREAKPOINT);
+}
+
+describe("the JIT", () => {
+  it("compiles a hot loop once, and runs nearly all of it compiled", () => {
+    const machine = looping();
+    run(machine, 10_000n);
+    run(machine, 10_000n);
+    const { stats } = machine.hardware;
+    expect(stats.regions).toBe(1);
+    expect(stats.compiled).toBeGreaterThan(79_000);
+    expect(stats.compiled + stats.interpreted).toBe(machine.hart.instret);
+    expect(stats.codeBytes).toBeGreaterThan(100);
+  });
+
+  it("lets go of a region when its code changes", () => {
+    const machine = looping();
+    run(machine, 10_000n);
+    machine.pokeWords(CODE + 4, [encode("sub", { rd: A1, rs1: A1, rs2: A0 })]);
+    expect(machine.hardware.stats.codeBytes).toBe(0);
+    machine.hart.registers.setX(A1, 0n);
+    run(machine, 1000n);
+    expect(machine.hart.registers.x(A1)).toBe(BigInt.asUintN(64, -500_500n));
+    expect(machine.hardware.stats.regions).toBe(2);
+  });
+
+  it("compiles cold code not at all", () => {
+    const machine = looping();
+    run(machine, 5n);
+    expect(machine.hardware.stats.compiled).toBe(0);
+  });
+
+  it("shows a region: guest code beside WebAssembly", () => {
+    const machine = looping();
+    let text = "";
+    machine.hardware.dumpRegion(CODE + 4, (part) => (text += part));
+    run(machine, 1000n);
+    const lines = text.split("\n");
+    expect(lines[0]).toMatch(/^region 10000: 4 instructions/);
+    expect(lines).toContain("=> 10004  add a1,a1,a0");
+    expect(lines.map((line) => line.trim())).toEqual(
+      expect.arrayContaining(["10000  lw a2,0(a3)", "10008  addi a0,a0,-1", "i64.add", "i32.load"]),
+    );
+  });
+
+  it("takes samples every so many instructions, which change nothing", () => {
+    const machine = looping();
+    const samples: number[] = [];
+    machine.hardware.sample(1000, (hart) => samples.push(hart.registers.pc));
+    run(machine, 10_000n);
+    expect(samples).toHaveLength(40);
+    expect(machine.hart.instret).toBe(40_000);
+    expect(samples.every((pc) => pc >= CODE && pc <= CODE + 16)).toBe(true);
+    machine.hardware.sample(1, undefined);
+  });
+});
