@@ -40,11 +40,7 @@ export function collectGarbage(fs: SocketFs): void {
   }
   const files: OpenFile[] = [];
   for (const socket of outside.keys()) {
-    for (const message of messagesOf(socket)) {
-      fs.landed(message.files);
-      files.push(...message.files);
-      message.files = [];
-    }
+    for (const holder of [socket, ...socket.connections]) files.push(...holder.takeMessages());
   }
   fs.collecting = true;
   for (const file of files) file.put();

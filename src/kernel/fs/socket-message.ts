@@ -12,6 +12,8 @@ const SHARED_INFO = 320;
 /** The most bytes of one buffer in one piece, without and with large allocations (SKB_MAX_HEAD(0), SKB_MAX_ALLOC). */
 export const SKB_MAX_HEAD = PAGE_SIZE - SHARED_INFO;
 export const SKB_MAX_ALLOC = 4 * PAGE_SIZE - SHARED_INFO;
+/** The pages that one buffer may have besides (MAX_SKB_FRAGS). */
+const MAX_FRAGMENTS = 17 * PAGE_SIZE;
 /** The rest of a stream's buffer is in pages, up to this (UNIX_SKB_FRAGS_SZ). */
 const FRAGMENTS = 32768;
 
@@ -24,7 +26,7 @@ function kmallocSize(bytes: number): number {
 
 /** skb->truesize of a buffer for `length` bytes of which at most `head` are in one piece. */
 function truesize(length: number, head: number): number {
-  const pages = Math.min(pageUp(Math.max(0, length - head)), pageUp(length));
+  const pages = pageUp(Math.min(Math.max(0, length - head), MAX_FRAGMENTS));
   const linear = Math.max(0, length - pages);
   return SK_BUFF + kmallocSize(linear + SHARED_INFO) + pages;
 }

@@ -58,7 +58,8 @@ export interface Received {
   readonly whole: number;
   /** Who sent it: sun_path, or null for a socket without a name. */
   readonly from: string | null;
-  readonly creds: Ucred | null;
+  /** The sender's; null if it sent none, undefined if nothing was received. */
+  readonly creds: Ucred | null | undefined;
   /** Each with a reference that now is the receiver's. */
   readonly files: readonly OpenFile[];
 }
@@ -98,12 +99,16 @@ function sendError(socket: UnixSocket): number {
 
 function sendStream(task: Task, socket: UnixSocket, request: SendRequest): Later<number> {
   if (request.to !== null) return socket.state === "connected" ? -EISCONN : -EOPNOTSUPP;
-  if (socket.peer === null && !(socket.shutdownBits & SEND_SHUTDOWN)) return -ENOTCONN;
+  if (socket.peer === null) return -ENOTCONN;
+  if (socket.shutdownBits & SEND_SHUTDOWN) return brokenPipe(task, request);
   const progress = { sent: 0 };
   const result = streamPieces(task, socket, request, progress);
   if (result !== -EAGAIN || request.nonblocking || request.flags & MSG_DONTWAIT) return progress.sent || result;
   return streamWaiting(task, socket, request, progress);
 }
+
+const brokenPipe = (task: Task, request: SendRequest): number =>
+  request.flags & MSG_NOSIGNAL ? -EPIPE : raiseSigpipe(task);
 
 /** Sends as much as fits: 0 when all is sent, -EAGAIN when there is no room, -EPIPE (and SIGPIPE) or another error. */
 function streamPieces(task: Task, socket: UnixSocket, request: SendRequest, progress: { sent: number }): number {
@@ -111,9 +116,7 @@ function streamPieces(task: Task, socket: UnixSocket, request: SendRequest, prog
   while (progress.sent < data.length) {
     const { peer } = socket;
     const closed = peer === null || peer.dead || (peer.shutdownBits & RCV_SHUTDOWN) !== 0;
-    if (closed || socket.shutdownBits & SEND_SHUTDOWN) {
-      return progress.sent === 0 && !(request.flags & MSG_NOSIGNAL) ? raiseSigpipe(task) : -EPIPE;
-    }
+    if (closed || socket.shutdownBits & SEND_SHUTDOWN) return progress.sent === 0 ? brokenPipe(task, request) : -EPIPE;
     const error = socket.takeError();
     if (error) return -error;
     if (socket.sent >= socket.sendBuffer) return -EAGAIN;
@@ -141,12 +144,16 @@ function* streamWaiting(
   }
 }
 
+/** What keeps a socket of sequenced packets from sending, whatever the message is: 0 or -errno. */
+export function refusesPackets(socket: UnixSocket): number {
+  if (socket.type !== SOCK_SEQPACKET) return 0;
+  const error = socket.takeError();
+  return error ? -error : socket.state === "connected" ? 0 : -ENOTCONN;
+}
+
 function sendDatagram(task: Task, socket: UnixSocket, request: SendRequest): Later<number> {
-  if (socket.type === SOCK_SEQPACKET) {
-    const error = socket.takeError();
-    if (error) return -error;
-    if (socket.state !== "connected") return -ENOTCONN;
-  }
+  const refused = refusesPackets(socket);
+  if (refused) return refused;
   if (request.to === null && socket.peer === null) return -ENOTCONN;
   if (socket.passCred && socket.name === null) {
     const error = socket.fs.autobind(task, socket);
@@ -263,15 +270,18 @@ class StreamRead {
     if (this.#peek) this.#startOver();
     for (;;) {
       const message = socket.queue[this.#peek ? peeked : 0];
-      if (message === undefined) return this.#empty();
+      // Looking ahead never waits for more than there is.
+      if (message === undefined) return peeked > 0 ? 0 : this.#empty();
       if (this.#creds === undefined) this.#creds = socket.passCred ? message.creds : undefined;
       else if (!sameCreds(this.#creds, message.creds)) return 0;
       const part = message.data.subarray(message.taken, message.taken + this.#length - this.#copied);
       this.#parts.push(part);
       this.#copied += part.length;
       this.#from = message.sender.name?.text ?? null;
-      if (this.#takeFiles(message, part.length) || this.#copied === this.#length) return 0;
+      if (this.#takeFiles(message, part.length)) return 0;
+      // Linux looks on where nothing more fits, up to the next files.
       if (this.#peek) peeked++;
+      else if (this.#copied === this.#length) return 0;
     }
   }
   /** Moves on in the queue; true if files came with the message, which end the read. */
@@ -309,7 +319,9 @@ class StreamRead {
   result(error: number): Received | number {
     if (this.#copied === 0 && error < 0) return error;
     const data = this.#parts.length === 1 ? this.#parts[0] : join(this.#parts, this.#copied);
-    return { data, whole: data.length, from: this.#from, creds: this.#creds ?? null, files: this.#files };
+    // At the end of a stream Linux hands out credentials that nobody has filled in.
+    const creds = this.#creds === undefined ? { pid: 0, uid: 0, gid: 0 } : this.#creds;
+    return { data, whole: data.length, from: this.#from, creds, files: this.#files };
   }
 }
 
@@ -352,13 +364,14 @@ function* receiveDatagramWaiting(
   }
 }
 
-const NOTHING: Received = { data: new Uint8Array(0), whole: 0, from: null, creds: null, files: [] };
+const NOTHING: Received = { data: new Uint8Array(0), whole: 0, from: null, creds: undefined, files: [] };
 
 function tryReceive(socket: UnixSocket, request: ReceiveRequest, options: { nonblocking: boolean }): Received | number {
+  // Errors come before messages, unlike with streams.
+  const error = socket.takeError();
+  if (error) return -error;
   const message = socket.queue[0];
   if (message === undefined) {
-    const error = socket.takeError();
-    if (error) return -error;
     // A call that would not wait does not see the shutdown of a datagram socket.
     const seesEnd = socket.type === SOCK_SEQPACKET || !options.nonblocking;
     return seesEnd && socket.shutdownBits & RCV_SHUTDOWN ? NOTHING : -EAGAIN;

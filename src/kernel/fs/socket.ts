@@ -213,14 +213,15 @@ export class UnixSocket {
 
   /** Takes the next connection, waiting for one: a socket without a file, or -errno. */
   accept(task: Task, options: { nonblocking: boolean }): UnixSocket | number | Generator<Wait, UnixSocket | number> {
-    const now = this.#tryAccept();
+    const now = this.#tryAccept(options);
     return now !== -EAGAIN || options.nonblocking ? now : this.#acceptWaiting(task);
   }
-  #tryAccept(): UnixSocket | number {
+  /** Only who would wait sees that the listener is shut down. */
+  #tryAccept(options: { nonblocking: boolean }): UnixSocket | number {
     if (this.isDatagram) return -EOPNOTSUPP;
     if (this.state !== "listening") return -EINVAL;
     const accepted = this.connections.shift();
-    if (accepted === undefined) return this.shutdownBits & RCV_SHUTDOWN ? -EINVAL : -EAGAIN;
+    if (accepted === undefined) return !options.nonblocking && this.shutdownBits & RCV_SHUTDOWN ? -EINVAL : -EAGAIN;
     this.room.wake();
     return accepted;
   }
@@ -229,7 +230,7 @@ export class UnixSocket {
     for (;;) {
       const reason = yield* wait(task, this.readable, { deadline });
       if (reason === "signal") return interrupted(this.receiveTimeout);
-      const now = this.#tryAccept();
+      const now = this.#tryAccept({ nonblocking: false });
       if (now !== -EAGAIN || reason === "timeout") return now;
     }
   }
@@ -269,7 +270,9 @@ export class UnixSocket {
       return;
     }
     peer.shutdownBits = SHUTDOWN_MASK;
-    if (this.queue.length > 0 || this.file === null) peer.pendingError = ECONNRESET;
+    // One empty packet at the front does not count as unread, as in Linux (it looks like out-of-band data that was taken).
+    const unread = this.queue.length - Number(this.queue[0]?.data.length === 0);
+    if (unread > 0 || this.file === null) peer.pendingError = ECONNRESET;
     peer.changed();
   }
   /** The listener is gone before it was accepted. */
@@ -278,11 +281,17 @@ export class UnixSocket {
   }
   /** Throws the queue away, with the files in it. */
   dropMessages(): void {
+    for (const file of this.takeMessages()) file.put();
+  }
+  /** Empties the queue; the files that were in it are the caller's. */
+  takeMessages(): OpenFile[] {
+    const files: OpenFile[] = [];
     for (const message of this.queue.splice(0)) {
       this.consumed(message);
       this.fs.landed(message.files);
-      for (const file of message.files) file.put();
+      files.push(...message.files);
     }
+    return files;
   }
 
   /** Bytes that a read could give; of a datagram socket those of the first message. */

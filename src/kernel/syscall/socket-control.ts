@@ -94,10 +94,11 @@ function takeCredentials(task: Task, data: DataView): Ucred | number {
 export function writeControl(
   task: Task,
   socket: UnixSocket,
-  got: { files: readonly OpenFile[]; creds: Ucred | null },
+  got: { files: readonly OpenFile[]; creds: Ucred | null | undefined },
   buffer: { at: number; capacity: number; flags: number },
 ): { used: number; flags: number } {
   const out = { used: 0, flags: 0 };
+  if (got.creds === undefined) return out;
   const { at, capacity } = buffer;
   if (at === 0) {
     for (const file of got.files) file.put();

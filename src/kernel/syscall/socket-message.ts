@@ -3,8 +3,8 @@
 import { EAGAIN, EFAULT, EINVAL, EMSGSIZE, ENOBUFS } from "../../base/errno.ts";
 import type { Mm } from "../../mm/mm.ts";
 import { copyFromUser, copyToUser, putUser32 } from "../../mm/usercopy.ts";
-import { MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_PEEK, MSG_TRUNC, MSG_WAITFORONE } from "../fs/socket-abi.ts";
-import { type Received, receive, send, truncated } from "../fs/socket-transfer.ts";
+import { MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_PEEK, MSG_TRUNC, MSG_WAITFORONE, SOCK_STREAM } from "../fs/socket-abi.ts";
+import { type Received, receive, refusesPackets, send, truncated } from "../fs/socket-transfer.ts";
 import type { SocketFile } from "../fs/socket.ts";
 import type { Task } from "../task.ts";
 import { readValidTimespec, timeToNs, writeTimespec } from "../timespec.ts";
@@ -74,14 +74,16 @@ export function sendOne(task: Task, file: SocketFile, message: Outgoing, flags: 
     to = typeof name === "number" ? "" : name;
   }
   if (message.controlLength > OPTMEM_MAX) return -ENOBUFS;
+  const refused = refusesPackets(socket);
+  if (refused) return refused;
   const hasControl = message.control !== 0 && message.controlLength > 0;
   const control = hasControl ? readControl(task, socket, message.control, message.controlLength) : NO_CONTROL;
   if (typeof control === "number") return control;
   const length = totalLength(message.spans);
-  // More than any message holds; a stream takes no more at a time than its buffer.
-  if (length > socket.sendBuffer && socket.isDatagram) return -EMSGSIZE;
-  const data = gather(task.mm, message.spans, 0, length);
-  if (data.length < length) return -EFAULT;
+  // Messages longer than the buffer are refused anyway: as many bytes as show that are enough.
+  const wanted = socket.type === SOCK_STREAM ? length : Math.min(length, socket.sendBuffer);
+  const data = gather(task.mm, message.spans, 0, wanted);
+  if (data.length < wanted) return -EFAULT;
   return send(task, socket, { data, flags, nonblocking: file.nonblocking, to, ...control });
 }
 
@@ -111,13 +113,13 @@ function deliver(task: Task, file: SocketFile, spans: readonly UserSpan[], got: 
   const copied = scatter(task.mm, spans, 0, got.data);
   if (copied < got.data.length) {
     if (!(flags & MSG_PEEK)) file.unread(got.data.subarray(copied));
-    if (copied === 0 || file.socket.type !== 1) {
+    if (copied === 0 || file.socket.type !== SOCK_STREAM) {
       for (const carried of got.files) carried.put();
       return -EFAULT;
     }
     return copied;
   }
-  return flags & MSG_TRUNC && file.socket.type !== 1 ? got.whole : got.data.length;
+  return flags & MSG_TRUNC && file.socket.type !== SOCK_STREAM ? got.whole : got.data.length;
 }
 
 /** Receives into `spans`; `finish` writes what came besides the bytes, and may fail. */
@@ -172,7 +174,7 @@ function finishHeader(task: Task, file: SocketFile, header: Msghdr, got: Receive
     const error = writeSender(mm, header.name, header.at + NAMELEN, got.from);
     if (error < 0) return error;
   } else if (putUser32(mm, header.at + NAMELEN, 0) < 0) return -EFAULT;
-  const shown = (flags & MSG_CMSG_CLOEXEC) | control.flags | (file.socket.type === 1 ? 0 : truncated(got));
+  const shown = (flags & MSG_CMSG_CLOEXEC) | control.flags | (file.socket.type === SOCK_STREAM ? 0 : truncated(got));
   // msg_controllen and msg_flags
   const tail = new DataView(new ArrayBuffer(12));
   tail.setUint32(0, control.used, true);
