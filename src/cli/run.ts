@@ -15,6 +15,7 @@ import {
 import { comparisonJson, comparisonTable, countersJson, countersTable } from "../report/counters.ts";
 import { writeSnapshot } from "./snapshot-file.ts";
 import { parseEnv, parseHarts, parseMemory, parseMount, parseSeed, parseSize } from "./options.ts";
+import { parsePc, startProfile } from "./profile.ts";
 
 /** Options that every command which makes machines has. */
 export interface MachineFlags {
@@ -38,6 +39,8 @@ interface RunFlags extends MachineFlags {
   compare?: boolean;
   report?: string;
   audit?: string;
+  profile?: string;
+  dumpRegion?: number;
 }
 
 /** Adds --engine, --harts, --memory, --seed, --tlb-flush and --verify, under a heading of their own. */
@@ -98,6 +101,8 @@ export function addRun(program: Command): void {
     .option("--json", "print counters as one line of JSON instead of a table")
     .option("--report <file>", "write counters to a file instead of standard error")
     .option("--audit <file>", "write a snapshot for `mshare audit`, taken when page tables took most")
+    .option("--profile <file>", "write where guest code spends its instructions, for speedscope")
+    .option("--dump-region <pc>", "print code that is compiled around an address, with its WebAssembly", parsePc)
     .addHelpText("after", HELP)
     .action(async (path: string, args: string[], flags: RunFlags) => {
       process.exitCode = await run(path, args, flags);
@@ -120,10 +125,16 @@ async function run(path: string, args: string[], flags: RunFlags): Promise<numbe
   };
   if (flags.compare && flags.audit !== undefined)
     throw new MachineError("--audit is of one run: it cannot be with --compare", 2);
+  if (flags.compare && (flags.profile !== undefined || flags.dumpRegion !== undefined))
+    throw new MachineError("--profile and --dump-region are of one run: they cannot be with --compare", 2);
   if (!flags.compare) {
     const machine = new Machine({ ...options, share: flags.share });
+    const { hardware } = machine.kernel;
+    if (flags.dumpRegion !== undefined) hardware.dumpRegion(flags.dumpRegion, (text) => say(text.trimEnd()));
+    const profile = flags.profile === undefined ? undefined : startProfile(machine.kernel, path);
     const recorder = flags.audit === undefined ? undefined : new AuditRecorder(machine.kernel);
     const result = await machine.run(path, args);
+    if (flags.profile !== undefined) profile?.write(flags.profile);
     if (flags.audit !== undefined) await writeSnapshot(flags.audit, recorder?.recording?.lines ?? []);
     if (flags.json || flags.stats) {
       report(flags, flags.json ? countersJson(result.stats, result.status) : countersTable(result.stats));

@@ -27,6 +27,10 @@ export interface Counters {
   /** Guest instructions of all harts, and those of them that compiled code ran. */
   instructions: number;
   compiledInstructions: number;
+  /** Regions of guest code compiled, bytes of WebAssembly of those alive, milliseconds that it took. */
+  compiledRegions: number;
+  codeBytes: number;
+  compileMs: number;
   contextSwitches: number;
   /** Processes and threads made. */
   forks: number;
@@ -57,6 +61,9 @@ export function readCounters(kernel: Kernel): Counters {
     tlbMisses: hardware.stats.tlbMisses,
     instructions,
     compiledInstructions: hardware.stats.compiled,
+    compiledRegions: hardware.stats.regions,
+    codeBytes: hardware.stats.codeBytes,
+    compileMs: hardware.stats.compileMs,
     contextSwitches: scheduler.contextSwitches,
     forks: kernel.forks,
     memoryBytes: frames.total * PAGE_SIZE,

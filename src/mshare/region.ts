@@ -78,6 +78,8 @@ export class Region {
   readonly #windowsIn = new Map<Mm, number>();
   /** Entries of processes' tables that point at region tables now. */
   links = 0;
+  /** Something was unmapped while tables were linked: there may be empty ones that nothing but links keeps. */
+  mayHoldEmptyTables = false;
   #host: Mm | null;
   /** Its owner is being killed for memory: nothing is reached any more, though the host mm is still there. */
   #dying = false;
@@ -200,6 +202,7 @@ export class Region {
     const { tables } = this.manager;
     const flags = tables.mapFlags(this, size, (request.flags & ~mman.MAP_FIXED_NOREPLACE) | mman.MAP_FIXED);
     if (flags < 0) return flags;
+    this.#noteUnmapping();
     const address = this.host.mmap({
       addr: this.hostAddress(offset),
       length: size,
@@ -219,7 +222,9 @@ export class Region {
     if ((this.seals & abi.MSHARE_SEAL_MAP) !== 0) return -EPERM;
     if (size === 0) return -EINVAL;
     const length = this.#checkRange(offset, size);
-    return length < 0 ? length : this.host.munmap(this.hostAddress(offset), length);
+    if (length < 0) return length;
+    this.#noteUnmapping();
+    return this.host.munmap(this.hostAddress(offset), length);
   }
 
   /** mshare_protect: as mprotect. */
@@ -297,6 +302,7 @@ export class Region {
     if (newSize > this.size) return -EINVAL;
     if (fixed && (args.newOffset % PAGE_SIZE !== 0 || args.newOffset + newSize > this.size)) return -EINVAL;
     this.#borrowLimits(Infinity);
+    this.#noteUnmapping();
     const old = this.hostAddress(oldOffset);
     if (fixed) return this.#offsetOf(this.host.mremap(old, oldSize, newSize, flags, this.hostAddress(args.newOffset)));
     // Growth past the region's end is a move; in place first, as mremap does.
@@ -416,6 +422,10 @@ export class Region {
       sharers: dead ? 0 : this.host.sharers.size,
       flags,
     };
+  }
+
+  #noteUnmapping(): void {
+    if (this.links > 0) this.mayHoldEmptyTables = true;
   }
 
   #offsetOf(address: number): number {

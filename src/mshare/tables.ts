@@ -47,8 +47,11 @@ export class SharedTables implements RegionTables {
       const { lastLink } = unlinkTables(mm, window, links);
       window.countLinks(-links);
       gather.touchSpace(mm);
-      const start = window.hostStart;
-      if (lastLink) freeUnlinked(window.tables, host, start, start + (window.slotEnd - window.slotStart), gather);
+      const { region, hostStart: start } = window;
+      if (lastLink && region.mayHoldEmptyTables) {
+        freeUnlinked(window.tables, host, start, start + (window.slotEnd - window.slotStart), gather);
+        if (region.links === 0) region.mayHoldEmptyTables = false;
+      }
     }
     const last = window.connected && view !== null && --view.windows === 0;
     window.connected = false;

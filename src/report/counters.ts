@@ -37,6 +37,16 @@ const ROWS: readonly Row[] = [
     compared: false,
     optional: true,
   },
+  {
+    label: "  regions compiled",
+    value: (run) => run.compiledRegions,
+    format: formatCount,
+    compared: false,
+    optional: true,
+  },
+  { label: "  their WebAssembly", value: (run) => run.codeBytes, format: kib, compared: false, optional: true },
+  { label: "  time compiling", value: (run) => run.compileMs, format: seconds, compared: false, optional: true },
+  { label: "TLB misses", value: (run) => run.tlbMisses, format: formatCount, compared: false },
   { label: "wall time", value: (run) => run.wallMs, format: seconds, compared: true },
 ];
 
