@@ -10,7 +10,7 @@ import { formatRatio } from "../src/report/format.ts";
 import { type Touch, starts, touchTable, touches } from "./sharing.ts";
 import { type Engine, type Sample, machineEngine, native, qemuSystem, qemuUser, workloadNames } from "./engines.ts";
 
-/** Loops of integer code: their instructions a second are the interpreter's speed. */
+/** Loops of integer code: their instructions a second are an engine's speed. */
 const INTEGER_LOOPS = ["crc", "sha256", "sort", "interpreter"];
 
 interface Result {
@@ -118,7 +118,7 @@ export async function bench({
 
 /** The second table: what sharing is worth; and what a start costs. */
 async function sharing(mib: number, runs: number): Promise<{ touches: Touch[]; starts: object; text: string }> {
-  const list = await touches(mib, "interpreter");
+  const list = await touches(mib, "jit");
   const start = await starts(runs);
   const theirs = start.qemuUser === undefined ? "" : `, qemu-riscv64's after ${start.qemuUser.toFixed(0)} ms`;
   const text = `${touchTable(mib, list)}\nfirst output after ${start.mshare.toFixed(0)} ms${theirs}\n`;

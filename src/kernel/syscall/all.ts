@@ -77,11 +77,12 @@ export class SyscallTable {
     return this.entries.find((entry) => entry.nr === nr);
   }
 
-  /** A call that is not in the table: -ENOSYS, and once for each number a line on stderr. */
+  /** A call that is not in the table: -ENOSYS, and once for each number that Linux has a call for a line on stderr. */
   unknown(_task: Task, nr: number): number {
-    if (!this.#reported.has(nr)) {
+    const name = syscallName(nr);
+    if (name !== undefined && !this.#reported.has(nr)) {
       this.#reported.add(nr);
-      this.#kernel.log(`mshare: system call ${syscallName(nr) ?? "?"} (${nr}) is not implemented`);
+      this.#kernel.log(`mshare: system call ${name} (${nr}) is not implemented`);
     }
     return -ENOSYS;
   }
