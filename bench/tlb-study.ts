@@ -20,7 +20,7 @@ export interface Measured {
 /** One run: the same seed, so that strategies differ in nothing else. */
 export async function measure(strategy: TlbFlush, harts: number, sharers: number): Promise<Measured> {
   const program = buildGuest("bench/guest/tlb-study.c");
-  const machine = new Machine({ memory: 768 * 2 ** 20, harts, seed: SEED, tlbFlush: strategy });
+  const machine = new Machine({ memory: 2 * 2 ** 30, harts, seed: SEED, tlbFlush: strategy });
   const { status, stdout } = await machine.run(program, [String(sharers)]);
   if (status !== 0) throw new Error(`tlb-study ${sharers} with ${strategy} ended with ${status}`);
   const changes = stdout
