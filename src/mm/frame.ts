@@ -34,7 +34,8 @@ export const FRAME_LAZYFREE = 4;
 export const FRAME_FALLOCATED = 8;
 
 const BLOCK_SHIFT = 9;
-const BLOCK_FRAMES = 1 << BLOCK_SHIFT;
+/** Frames of a 2 MiB block. */
+export const BLOCK_FRAMES = 1 << BLOCK_SHIFT;
 const NONE = -1;
 
 export class FrameAllocator {
@@ -114,6 +115,26 @@ export class FrameAllocator {
     this.refcount[pfn] = 1;
     if (++this.used[kind] > this.peak[kind]) this.peak[kind] = this.used[kind];
     return asPfn(pfn);
+  }
+
+  /**
+   * Takes a whole 2 MiB block: 512 contiguous frames from one that is a multiple of 512, each with one reference of its own; contents are whatever
+   * they were. Returns the first, or 0 if no block is free as a whole. They may be freed one by one.
+   */
+  allocateBlock(kind: number): Pfn {
+    const block = this.#whole;
+    if (block === NONE) return asPfn(0);
+    this.#whole = this.#unlink(block, this.#whole);
+    const first = block << BLOCK_SHIFT;
+    this.#blockHead[block] = NONE;
+    this.#blockFree[block] = 0;
+    this.#free -= BLOCK_FRAMES;
+    this.allocated += BLOCK_FRAMES;
+    this.kind.fill(kind, first, first + BLOCK_FRAMES);
+    this.refcount.fill(1, first, first + BLOCK_FRAMES);
+    this.used[kind] += BLOCK_FRAMES;
+    if (this.used[kind] > this.peak[kind]) this.peak[kind] = this.used[kind];
+    return asPfn(first);
   }
 
   /** Drops one reference; the last one frees the frame. */

@@ -1,5 +1,5 @@
-// Sv48 page tables of an mm: finding, making and freeing tables. Leaves that other parts call; decides nothing about pages or VMAs.
-// mm's fault, zap, fork and mremap use it, and mshare links with it. Every table but the root is counted in `mm.tableBytes`.
+// Sv48 page tables of an mm: finding, making and freeing tables, and the leaf entries in them. Leaves that other parts call; decides nothing about
+// pages or VMAs. A leaf is an entry of a level-0 table (4 KiB) or a huge one of a level-1 table (2 MiB). mm's fault, zap, fork and mremap use it, and mshare links with it. Every table but the root is counted in `mm.tableBytes`.
 import {
   ENTRIES,
   LEVEL_SIZE,
@@ -16,6 +16,7 @@ import {
   ptePfn,
 } from "../machine/pte.ts";
 import type { Ram } from "../machine/ram.ts";
+import { KernelBug } from "../base/bug.ts";
 import { PAGE_SIZE, PMD_SIZE, PUD_SIZE, PGD_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
 import { KIND_TABLE } from "./frame.ts";
 import type { Mm } from "./mm.ts";
@@ -57,14 +58,48 @@ export function findTable(ram: Ram, root: Pfn, va: number): Pfn {
 /** Index of `va` in its level-0 table. */
 export const leafIndex = (va: number): number => (va % PMD_SIZE) >>> 12;
 
-/** The leaf entry for `va`, 0 if there is no table. Follows links. */
+/** The word (index into `ram.u32`) of the level-1 entry that covers `va`, or 0 if there is no level-1 table. Follows links. */
+export function pmdWord(ram: Ram, root: Pfn, va: number): number {
+  const u32 = ram.u32;
+  const high = Math.floor(va / PUD_SIZE);
+  const pgd = u32[(root << 10) + 2 * (high >>> 9)];
+  if (!isTable(pgd)) return 0;
+  const pud = u32[wordOf(pgd, high & 511)];
+  return isTable(pud) ? wordOf(pud, (va - high * PUD_SIZE) >>> 21) : 0;
+}
+
+/** The table that a word is in, and the index of its entry there. */
+export const tableOfWord = (word: number): Pfn => asPfn(word >>> 10);
+export const indexOfWord = (word: number): number => (word & 1023) >>> 1;
+
+/** Whether a level-1 entry maps 2 MiB itself (present, or PROT_NONE as PTE_PROT_NONE says). */
+export const isHugeLeaf = (pmd: number): boolean => (pmd & PTE_PRESENT) !== 0 && !isTable(pmd);
+
+/** What a level-0 entry for page `index` (0 to 511) of a huge leaf would be: its rights, A and D, the frame of that page. */
+export const pageOfHugeLeaf = (pmd: number, index: number): number => (pmd | (index << 10)) >>> 0;
+
+/** The leaf entry for `va`, 0 if there is none. Of a huge leaf: as `pageOfHugeLeaf` gives it. Follows links. */
 export function readLeaf(ram: Ram, root: Pfn, va: number): number {
-  const table = findTable(ram, root, va);
-  return table === 0 ? 0 : ram.u32[(table << 10) + 2 * leafIndex(va)];
+  const word = pmdWord(ram, root, va);
+  const pmd = word === 0 ? 0 : ram.u32[word];
+  if (isTable(pmd)) return ram.u32[wordOf(pmd, leafIndex(va))];
+  return isHugeLeaf(pmd) ? pageOfHugeLeaf(pmd, leafIndex(va)) : 0;
 }
 
 /** The first address in [va, end) that a level-0 table covers, or `end`. Skips what has no tables at the highest level possible. */
 export function nextTableAddress(ram: Ram, root: Pfn, va: number, end: number): number {
+  return nextAddress(ram, root, va, end, isTable);
+}
+
+/** The first address in [va, end) that a level-0 table or a huge leaf covers, or `end`. */
+export function nextMappedAddress(ram: Ram, root: Pfn, va: number, end: number): number {
+  return nextAddress(ram, root, va, end, isPmdInUse);
+}
+
+const isPmdInUse = (pmd: number): boolean => pmd !== 0;
+
+/** The first address in [va, end) whose level-1 entry is one that is looked for, or `end`. */
+function nextAddress(ram: Ram, root: Pfn, va: number, end: number, wanted: (pmd: number) => boolean): number {
   const u32 = ram.u32;
   while (va < end) {
     const high = Math.floor(va / PUD_SIZE);
@@ -76,7 +111,7 @@ export function nextTableAddress(ram: Ram, root: Pfn, va: number, end: number): 
     const pud = u32[wordOf(pgd, high & 511)];
     if (isTable(pud)) {
       for (let i = (va - high * PUD_SIZE) >>> 21; i < ENTRIES; i++) {
-        if (!isTable(u32[wordOf(pud, i)])) continue;
+        if (!wanted(u32[wordOf(pud, i)])) continue;
         const found = Math.max(va, high * PUD_SIZE + i * PMD_SIZE);
         return found < end ? found : end;
       }
@@ -84,6 +119,27 @@ export function nextTableAddress(ram: Ram, root: Pfn, va: number, end: number): 
     va = (high + 1) * PUD_SIZE;
   }
   return end;
+}
+
+/** Calls `visit` with each present leaf entry of [start, end), page by page: those of a huge leaf as `pageOfHugeLeaf` gives them. Follows links. */
+export function forEachLeaf(
+  ram: Ram,
+  root: Pfn,
+  start: number,
+  end: number,
+  visit: (va: number, pte: number, size: "page" | "huge") => void,
+): void {
+  const { u32 } = ram;
+  for (let va = nextMappedAddress(ram, root, start, end); va < end;) {
+    const pmd = u32[pmdWord(ram, root, va)];
+    const huge = !isTable(pmd);
+    const stop = Math.min(end, va - (va % PMD_SIZE) + PMD_SIZE);
+    for (; va < stop; va += PAGE_SIZE) {
+      const pte = huge ? pageOfHugeLeaf(pmd, leafIndex(va)) : u32[wordOf(pmd, leafIndex(va))];
+      if ((pte & PTE_PRESENT) !== 0) visit(va, pte, huge ? "huge" : "page");
+    }
+    va = nextMappedAddress(ram, root, stop, end);
+  }
 }
 
 /** Makes an empty table. Returns 0 if no frame can be had. */
@@ -107,6 +163,7 @@ export function ensureTable(mm: Mm, va: number, level: number): Pfn {
       table = ptePfn(entry);
       continue;
     }
+    if (entry !== 0) throw new KernelBug(`a table is wanted where a huge leaf maps ${va.toString(16)}`);
     const fresh = newTable(mm);
     if (fresh === 0) return fresh;
     ram.writePte(table, index, makePte(fresh, PTE_V));
