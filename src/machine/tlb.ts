@@ -252,10 +252,11 @@ export class Tlb {
     return this.flushSlots((slot) => this.slotRoot[slot] === root);
   }
 
+  /** Every hart is interrupted, whether it holds something or not. */
   flushAll(): FlushResult {
-    const result = this.flushSlots(() => true);
+    const { entries } = this.flushSlots(() => true);
     this.cachedFrom.fill(0);
-    return result;
+    return { harts: this.current.length, entries };
   }
 
   /** Gives up the slots of a root that is about to be freed. */

@@ -2,7 +2,8 @@
 // the frames let go. Everything in mm that weakens an entry goes through a Gather, mshare's unlinking too. Owned by MemoryManager.
 //
 // Three strategies, to answer the question asked in public for mshare: `mask` drops translations by the leaf table they came from, on the
-// harts that can hold any, whatever the number of sharers; `list` flushes the space of each mm that shares the tables; `all` flushes everything.
+// harts that can hold any, whatever the number of sharers; `list` flushes the space of each mm that shares the tables; `all` flushes every hart when
+// tables that can be shared change (v3). Where nothing is shared, `list` and `all` flush the one space that changed, as Linux does.
 import type { Pfn } from "../base/numbers.ts";
 import type { MemoryManager } from "./memory-manager.ts";
 import type { Mm } from "./mm.ts";
@@ -14,6 +15,9 @@ export interface FlushCount {
   harts: number;
   entries: number;
 }
+
+/** Other address spaces reach its tables: it is a region's, or a view of one. */
+const isShared = (mm: Mm): boolean => mm.viewOf !== null || mm.sharers.size > 0;
 
 export class Gather {
   readonly #memory: MemoryManager;
@@ -93,36 +97,35 @@ export class Gather {
 
   #flush(): void {
     const memory = this.#memory;
-    const stat = memory.stat;
-    stat.shootdowns++;
-    if (memory.tlbFlush === "all") {
-      this.#count(memory.mmu.flushAll());
-    } else {
-      const spaces = this.#spaces;
-      for (const mm of spaces) this.#count(memory.mmu.flushSpace(mm.root));
-      if (memory.tlbFlush === "list") {
-        const done = new Set<Mm>(spaces);
-        for (const mm of this.#mms)
-          if (!done.has(mm)) {
-            done.add(mm);
-            this.#count(memory.mmu.flushSpace(mm.root));
-            for (const sharer of mm.sharers) {
-              if (done.has(sharer)) continue;
-              done.add(sharer);
-              this.#count(memory.mmu.flushSpace(sharer.root));
-            }
-          }
-      } else {
-        for (let i = 0; i <= this.#top; i++)
-          if (!spaces.includes(this.#mms[i]))
-            this.#count(
-              memory.mmu.flushLeaf(this.#tables[i] as Pfn, this.#first[i], this.#last[i] - this.#first[i] + 1),
-            );
-      }
-    }
+    memory.stat.shootdowns++;
+    if (memory.tlbFlush === "mask") this.#flushTables();
+    else if (memory.tlbFlush === "all" && this.#mms.some(isShared)) this.#count(memory.mmu.flushAll());
+    else this.#flushSpaces();
     this.#mms.length = this.#tables.length = this.#first.length = this.#last.length = this.#spaces.length = 0;
     this.#top = -1;
     this.#table = 0;
+  }
+
+  /** What came from the leaf tables that changed, wherever it is. */
+  #flushTables(): void {
+    const { mmu } = this.#memory;
+    const spaces = this.#spaces;
+    for (const mm of spaces) this.#count(mmu.flushSpace(mm.root));
+    for (let i = 0; i <= this.#top; i++) {
+      if (spaces.includes(this.#mms[i])) continue;
+      const count = this.#last[i] - this.#first[i] + 1;
+      this.#count(mmu.flushLeaf(this.#tables[i] as Pfn, this.#first[i], count));
+    }
+  }
+
+  /** The spaces whose tables changed, and those of all who share them. */
+  #flushSpaces(): void {
+    const done = new Set<Mm>(this.#spaces);
+    for (const mm of this.#mms) {
+      done.add(mm);
+      for (const sharer of (mm.viewOf ?? mm).sharers) done.add(sharer);
+    }
+    for (const mm of done) this.#count(this.#memory.mmu.flushSpace(mm.root));
   }
 
   #count(flushed: FlushCount): void {

@@ -142,6 +142,7 @@ export function vmstatText(kernel: Kernel): string {
     ["tlb_flushes", stat.tlb_flushes],
     ["tlb_flush_harts", stat.tlb_harts],
     ["tlb_flush_entries", stat.tlb_entries],
+    ["tlb_misses", kernel.hardware.stats.tlbMisses],
   ];
   return counters.map(([name, value]) => `${name} ${value}\n`).join("");
 }
