@@ -1,5 +1,6 @@
 /* proc-other.c: /proc/PID of other processes — rights, zombies, those that are gone — and links to open files: reading, opening, following. */
 #include "check.h"
+#include <sys/mount.h>
 #include <dirent.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -375,6 +376,9 @@ static void links(void)
 int main(void)
 {
 	chmod("/", 0755);
+	/* So that there are control groups to be in, as on our kernel from the start. */
+	mkdir("/tmp/cg", 0755);
+	mount("none", "/tmp/cg", "cgroup2", 0, "");
 	others();
 	links();
 	return 0;

@@ -134,6 +134,7 @@ function makeProcess(kernel: Kernel, options: { comm: string; rlimits: Rlimits; 
   process.threads.set(pid, task);
   kernel.tasks.set(pid, task);
   kernel.processes.set(pid, process);
+  kernel.cgroups.enter(process, kernel.cgroups.root);
   return task;
 }
 
@@ -209,6 +210,7 @@ function forget(task: Task): void {
   process.state = "dead";
   task.state = "X";
   process.parent?.children.delete(process);
+  kernel.cgroups.leave(process);
   kernel.groups.delete(process.group.pgid);
   kernel.tasks.delete(task.tid);
   kernel.processes.delete(process.pid);

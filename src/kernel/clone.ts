@@ -1,11 +1,13 @@
 // New tasks: fork, vfork, clone, clone3 (kernel/fork.c: copy_process, kernel_clone). What a child shares with its parent and what it gets of its own.
 // The argument checks of clone3 are with the call (syscall/process.ts); those of the flags are here.
-import { EAGAIN, EEXIST, EFAULT, EINVAL, EPERM, ERESTARTNOINTR } from "../base/errno.ts";
+import { EAGAIN, EEXIST, EFAULT, EINVAL, EOPNOTSUPP, EPERM, ERESTARTNOINTR } from "../base/errno.ts";
 import { PID_MAX } from "../base/limits.ts";
 import { RegisterFile } from "../machine/hart.ts";
 import type { Mm } from "../mm/mm.ts";
 import { putUser32 } from "../mm/usercopy.ts";
+import type { Cgroup } from "./cgroup.ts";
 import { CAP_SYS_ADMIN, CAP_SYS_RESOURCE } from "./creds.ts";
+import { cgroupOfDescriptor } from "./fs/cgroupfs.ts";
 import { PidFile } from "./fs/pidfd.ts";
 import { Process } from "./process.ts";
 import { RLIMIT_NOFILE, RLIMIT_NPROC } from "./rlimit.ts";
@@ -58,6 +60,13 @@ export interface CloneRequest {
   readonly pidfd: number;
   /** The tid that the child shall have; 0: any. */
   readonly setTid?: number;
+  /** CLONE_INTO_CGROUP: a descriptor of the control group where the child starts, instead of its parent's. */
+  readonly cgroupFd?: number;
+}
+
+/** A request, and the group that was found for it. */
+interface CloneInto extends CloneRequest {
+  readonly cgroup: Cgroup;
 }
 
 /** clone: the child's tid, or -errno. vfork waits. */
@@ -65,7 +74,9 @@ export function clone(task: Task, request: CloneRequest): SyscallResult {
   const error = checkFlags(task, request.flags) || checkLimits(task);
   if (error !== 0) return error;
   if (task.signalPending()) return -ERESTARTNOINTR;
-  const child = copyTask(task, request);
+  const cgroup = chooseCgroup(task, request);
+  if (typeof cgroup === "number") return cgroup;
+  const child = copyTask(task, { ...request, cgroup });
   if (typeof child === "number") return child;
   const pidfd = (request.flags & CLONE_PIDFD) !== 0 ? givePidfd(task, child, request.pidfd) : 0;
   if (pidfd < 0) {
@@ -114,6 +125,21 @@ function checkLimits(task: Task): number {
   return owned >= limit ? -EAGAIN : 0;
 }
 
+/** The group where the child starts: its parent's, or the one asked for. -EBADF, -EACCES, -EBUSY, -ENODEV, -EOPNOTSUPP, -EAGAIN (pids.max). */
+function chooseCgroup(task: Task, request: CloneRequest): Cgroup | number {
+  const { cgroups } = task.kernel;
+  let group = task.process.cgroup;
+  if (request.cgroupFd !== undefined) {
+    const wanted = cgroupOfDescriptor(task, request.cgroupFd);
+    if (typeof wanted === "number") return wanted;
+    if (wanted !== group && (request.flags & CLONE_THREAD) !== 0) return -EOPNOTSUPP;
+    group = wanted;
+    const error = cgroups.mayHold(group);
+    if (error < 0) return error;
+  }
+  return cgroups.mayFork(group) || group;
+}
+
 /** The id for the child: a free one, or the one asked for. */
 function chooseTid(task: Task, wanted: number): number {
   const { kernel } = task;
@@ -124,7 +150,7 @@ function chooseTid(task: Task, wanted: number): number {
 }
 
 /** copy_process: a task with all that it shares or inherits, known to the kernel, not yet runnable. */
-function copyTask(task: Task, request: CloneRequest): Task | number {
+function copyTask(task: Task, request: CloneInto): Task | number {
   const { kernel } = task;
   const { flags } = request;
   const tid = chooseTid(task, request.setTid ?? 0);
@@ -151,13 +177,22 @@ function copyTask(task: Task, request: CloneRequest): Task | number {
   if (process !== task.process) process.leader = child;
   process.threads.set(tid, child);
   kernel.tasks.set(tid, child);
+  joinCgroup(child, request);
   if ((flags & CLONE_CHILD_SETTID) !== 0) putUser32(mm, request.childTid, tid);
   if ((flags & CLONE_CHILD_CLEARTID) !== 0) child.clearChildTid = request.childTid;
   return child;
 }
 
+/** The child is in its group from now on, and if it has memory of its own, that is charged there. */
+function joinCgroup(child: Task, request: CloneInto): void {
+  const { kernel, process } = child;
+  if ((request.flags & CLONE_THREAD) !== 0) kernel.cgroups.noteTasks(process.cgroup);
+  else kernel.cgroups.enter(process, process.cgroup);
+  if ((request.flags & CLONE_VM) === 0) child.mm.memcg = process.cgroup.memcg;
+}
+
 /** A new thread group. */
-function copyProcess(task: Task, pid: number, request: CloneRequest): Process {
+function copyProcess(task: Task, pid: number, request: CloneInto): Process {
   const { process, kernel } = task;
   const { flags } = request;
   const sibling = (flags & CLONE_PARENT) !== 0;
@@ -165,6 +200,7 @@ function copyProcess(task: Task, pid: number, request: CloneRequest): Process {
   if (request.clearSighand) handlers.resetForExec();
   const parent = sibling ? process.parent : process;
   const child = new Process(kernel, pid, parent, process.group, handlers, process.rlimits.clone());
+  child.cgroup = request.cgroup;
   child.exitSignal = sibling ? process.exitSignal : request.exitSignal;
   child.dumpable = process.dumpable;
   child.oomScoreAdj = process.oomScoreAdj;
@@ -224,6 +260,7 @@ function abandon(child: Task): void {
   child.state = "X";
   if (process.leader !== child) return;
   kernel.processes.delete(process.pid);
+  kernel.cgroups.leave(process);
   process.parent?.children.delete(process);
   process.group.members.delete(process);
   process.setExecutable(null);

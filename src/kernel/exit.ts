@@ -72,6 +72,7 @@ function endProcess(process: Process, status: number): void {
   process.state = "zombie";
   process.stopSignal = 0;
   process.setExecutable(null);
+  kernel.cgroups.leave(process);
   leadSessionOut(process);
   for (const hook of kernel.processExitHooks) hook(process);
   reparentChildren(process);

@@ -2,6 +2,7 @@
 import type { Hardware } from "../machine/hardware.ts";
 import type { MemoryManager } from "../mm/memory-manager.ts";
 import type { MshareManager } from "../mshare/manager.ts";
+import { CgroupTree } from "./cgroup.ts";
 import type { Clock } from "./clock.ts";
 import { AnonInodes } from "./fs/anon.ts";
 import type { FutexTable } from "./futex.ts";
@@ -91,6 +92,7 @@ export class Kernel implements KernelParts {
   /** pid 1: takes in orphans and waits for them. Runs no guest code. */
   init!: Process;
 
+  readonly cgroups: CgroupTree;
   /** System V semaphores and message queues. */
   readonly semaphores = new SemTable();
   readonly messages = new MessageTable();
@@ -134,6 +136,7 @@ export class Kernel implements KernelParts {
     this.shm = parts.shm;
     this.vdso = parts.vdso;
     this.options = options;
+    this.cgroups = new CgroupTree(this);
     this.anonInodes = new AnonInodes(ANON_INODE_MINOR, () => parts.clock.realtime());
   }
 

@@ -1,4 +1,5 @@
 // mshare in this kernel: which process owns a region, and that regions end with it. Called once by boot; syscall/mshare.ts asks for owners.
+import type { MemoryGroup } from "../mm/memcg.ts";
 import type { Mm } from "../mm/mm.ts";
 import type { RegionOwner } from "../mshare/owner.ts";
 import type { Region } from "../mshare/region.ts";
@@ -33,6 +34,9 @@ class ProcessOwner implements RegionOwner {
     }
     return false;
   }
+  get memcg(): MemoryGroup {
+    return this.process.cgroup.memcg;
+  }
   get memlockLimit(): number {
     return this.process.rlimit(RLIMIT_MEMLOCK);
   }
@@ -48,6 +52,12 @@ export function ownerOf(process: Process): RegionOwner {
   const owner = new ProcessOwner(process);
   process.attachments.set(ATTACHMENT, owner);
   return owner;
+}
+
+/** A process is in another memory group: that one pays for its regions from now on. */
+export function moveRegions(process: Process): void {
+  const owner = process.attachments.get(ATTACHMENT);
+  if (owner instanceof ProcessOwner) process.kernel.mshare.ownerMoved(owner);
 }
 
 /** Pages that a process is charged for as the owner of regions. */

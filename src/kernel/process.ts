@@ -1,6 +1,7 @@
 // Processes (thread groups), process groups and sessions: what the threads of a program share apart from memory and files.
 // Owned by the Kernel; created by clone and boot, taken apart by exit.ts, reaped by wait (syscall/wait.ts).
 import type { Mm } from "../mm/mm.ts";
+import type { Cgroup } from "./cgroup.ts";
 import { CpuTimers } from "./cpu-clock.ts";
 import type { OpenFile } from "./fs/file.ts";
 import type { Kernel } from "./kernel.ts";
@@ -114,6 +115,8 @@ export class Process {
   parent: Process | null;
   readonly children = new Set<Process>();
   group: ProcessGroup;
+  /** Its control group, of which it is a member while it is alive: CgroupTree keeps it. */
+  cgroup: Cgroup;
   /** "zombie": all threads have exited, the parent has not waited. "dead": reaped. */
   state: "alive" | "zombie" | "dead" = "alive";
   /** Sent to the parent at the end (SIGCHLD; clone may choose). 0: none. */
@@ -178,6 +181,7 @@ export class Process {
     this.pid = pid;
     this.parent = parent;
     this.group = group;
+    this.cgroup = kernel.cgroups.root;
     this.handlers = handlers;
     this.rlimits = rlimits;
     this.startTime = kernel.clock.monotonic();

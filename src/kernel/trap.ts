@@ -30,6 +30,7 @@ export function runTask(task: Task, hart: Hart, budget: number): number {
   const { scheduler, verifier, memory } = task.kernel;
   let left = budget;
   memory.taskUsage = task.usage;
+  memory.groups.current = task.process.cgroup.memcg;
   try {
     if (task.call !== null && !resumeCall(task)) return left;
     for (;;) {
@@ -123,8 +124,10 @@ function pageFault(task: Task, trap: Trap): void {
     return;
   }
   if (result.kind === "oom") {
-    // The OOM killer has chosen: if it was this task, the signal is pending; if not, the access is tried again (pagefault_out_of_memory).
-    if (!task.fatalSignalPending()) groupExit(task.process, SIGKILL);
+    // The OOM killer has chosen: if it was this task, the signal is pending; if not, the access is tried again (pagefault_out_of_memory). So it is if the
+    // memory group that should pay is full and has nobody to be killed.
+    if (task.kernel.memory.groups.stuck) task.kernel.memory.groups.stuck = false;
+    else if (!task.fatalSignalPending()) groupExit(task.process, SIGKILL);
     task.work = true;
     return;
   }

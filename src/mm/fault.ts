@@ -10,6 +10,7 @@ import { ACCESS_EXECUTE, ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import { prepareAnonVma } from "./anon-vma.ts";
 import { BUS_ADRERR, FAULT_AROUND_PAGES, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGSEGV } from "./constants.ts";
 import { FRAME_DIRTY, FRAME_EXCLUSIVE, FRAME_FALLOCATED, FRAME_LAZYFREE, KIND_ANON, KIND_ZERO } from "./frame.ts";
+import type { MemoryGroup } from "./memcg.ts";
 import type { Mm } from "./mm.ts";
 import { PAGE_NOMEM } from "./object.ts";
 import { PTE_PRESENT, ensureTable, findTable, leafIndex, protectionBits, readLeaf } from "./page-table.ts";
@@ -47,6 +48,7 @@ export function isAllowed(vmFlags: number, access: number): boolean {
 /** Resolves a fault of `access` (one of ACCESS_*) at `va`. */
 export function handleFault(mm: Mm, va: number, access: number): FaultResult {
   mm.memory.stat.pgfault++;
+  mm.memcg.stat.pgfault++;
   const vma = mm.vmas.find(va);
   if (vma === null || va >= TASK_SIZE) return segv(SEGV_MAPERR, va);
   if (vma.start > va && ((vma.flags & VM_GROWSDOWN) === 0 || expandStack(vma, va) < 0)) return segv(SEGV_MAPERR, va);
@@ -59,6 +61,7 @@ export function handleFault(mm: Mm, va: number, access: number): FaultResult {
     case MAJOR:
       mm.majorFaults++;
       mm.memory.stat.pgmajfault++;
+      mm.memcg.stat.pgmajfault++;
       return DONE_MAJOR;
     case OOM:
       return OUT_OF_MEMORY;
@@ -88,6 +91,7 @@ export function resolveAhead(vma: Vma, va: number, access: number): number {
   const pte = readLeaf(memory.ram, mm.root, va);
   if ((pte & PTE_PRESENT) !== 0 && ((access & ACCESS_WRITE) === 0 || (pte & PTE_W) !== 0)) return 0;
   memory.stat.pgfault++;
+  mm.memcg.stat.pgfault++;
   const outcome = resolvePage(mm, va, vma, 0, access, mm);
   if (outcome === OOM) return -ENOMEM;
   if (outcome === BUS) return -EFAULT;
@@ -95,6 +99,7 @@ export function resolveAhead(vma: Vma, va: number, access: number): number {
   if (outcome === MAJOR) {
     mm.majorFaults++;
     memory.stat.pgmajfault++;
+    mm.memcg.stat.pgmajfault++;
     if (usage !== null) usage.majorFaults++;
   } else {
     mm.minorFaults++;
@@ -123,6 +128,7 @@ function windowFault(mm: Mm, vma: Vma, va: number, access: number): FaultResult 
     if (swapIn(mm, va, vma, 0, table, leafIndex(va), ACCESS_READ) === OOM) return OUT_OF_MEMORY;
     mm.majorFaults++;
     mm.memory.stat.pgmajfault++;
+    mm.memcg.stat.pgmajfault++;
     if ((access & ACCESS_WRITE) === 0) return DONE_MAJOR;
   }
   if (isPrivate && (access & ACCESS_WRITE) !== 0) {
@@ -146,6 +152,7 @@ function windowFault(mm: Mm, vma: Vma, va: number, access: number): FaultResult 
       mm.majorFaults++;
       host.majorFaults++;
       stat.pgmajfault++;
+      mm.memcg.stat.pgmajfault++;
     } else {
       mm.minorFaults++;
       host.minorFaults++;
@@ -273,10 +280,10 @@ function install(space: Mm, table: Pfn, index: number, pfn: Pfn, bits: number, k
 }
 
 /** A fresh private frame for `va`, exclusive, with its rmap set; contents undefined. 0 if there is none. */
-function newPrivateFrame(space: Mm, va: number, vma: Vma, shift: number): Pfn {
+function newPrivateFrame(space: Mm, va: number, vma: Vma, shift: number, payer?: MemoryGroup): Pfn {
   const anonVma = vma.anonVma ?? prepareAnonVma(vma, vma.mm.vmas.prev(vma), vma.mm.vmas.next(vma));
   const { frames } = space.memory;
-  const pfn = space.memory.allocateFrame(space, KIND_ANON);
+  const pfn = space.memory.allocateFrame(space, KIND_ANON, payer);
   if (pfn === 0) return pfn;
   frames.flags[pfn] = FRAME_EXCLUSIVE;
   frames.owner[pfn] = anonVma;
@@ -289,14 +296,12 @@ function newPrivateFrame(space: Mm, va: number, vma: Vma, shift: number): Pfn {
  * themselves: the contents are the same, and each may write its own.
  */
 function swapIn(space: Mm, va: number, vma: Vma, shift: number, table: Pfn, index: number, access: number): number {
-  const { ram, stat, swap } = space.memory;
-  const entry = ram.readPte(table, index);
-  const pfn = newPrivateFrame(space, va, vma, shift);
+  const { memory } = space;
+  const slot = swapSlot(memory.ram.readPte(table, index));
+  const pfn = newPrivateFrame(space, va, vma, shift, memory.groups.ofSlot(slot, space));
   if (pfn === 0) return OOM;
-  swap!.load(swapSlot(entry), ram.u8.subarray(pfn * PAGE_SIZE, (pfn + 1) * PAGE_SIZE));
-  swap!.put(swapSlot(entry));
+  memory.loadFromSwap(slot, pfn);
   space.swapPages--;
-  stat.pswpin++;
   const dirty = (access & ACCESS_WRITE) !== 0 ? writeBit(vma) : 0;
   install(space, table, index, pfn, protectionBits(vma.flags) | PTE_D | dirty, KIND_ANON, space);
   return MAJOR;
@@ -331,9 +336,12 @@ function anonymousPage(
   return MINOR;
 }
 
-/** The object's frame for page `pageIndex`, or -(outcome) if there is none. */
+/** The object's frame for page `pageIndex`, or -(outcome) if there is none. A new one is charged to the group of the VMA's mm. */
 function objectPage(vma: Vma, pageIndex: number): Pfn | number {
-  const pfn = vma.object!.page(pageIndex);
+  const { groups } = vma.mm.memory;
+  const pfn = groups.active
+    ? groups.chargingTo(vma.mm.memcg, () => vma.object!.page(pageIndex))
+    : vma.object!.page(pageIndex);
   if (pfn > 0) return pfn;
   return pfn === PAGE_NOMEM ? -OOM : -BUS;
 }

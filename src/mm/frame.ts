@@ -46,6 +46,10 @@ export class FrameAllocator {
   readonly mapcount: Int32Array;
   readonly kind: Uint8Array;
   readonly flags: Uint8Array;
+  /** The memory group that pays for the frame (memcg.ts); 0: the root. */
+  readonly group: Uint16Array;
+  /** Told when a frame that a group pays for is freed. */
+  uncharge: (group: number, kind: number) => void = () => undefined;
   /** rmap: who can find the mappings of this page (folio->mapping), and the page's index there. */
   readonly owner: (AnonVma | MemoryObject | null)[];
   readonly index: Float64Array;
@@ -75,6 +79,7 @@ export class FrameAllocator {
     this.mapcount = new Int32Array(end);
     this.kind = new Uint8Array(end);
     this.flags = new Uint8Array(end);
+    this.group = new Uint16Array(end);
     this.owner = new Array<AnonVma | MemoryObject | null>(end).fill(null);
     this.index = new Float64Array(end);
     this.#next = new Int32Array(end);
@@ -148,6 +153,11 @@ export class FrameAllocator {
     if (this.mapcount[pfn] !== 0)
       throw new Error(`frame ${pfn} freed while mapped ${this.mapcount[pfn]} times (kind ${this.kind[pfn]})`);
     if (this.poison) this.ram.fill(pfn, 0xa5);
+    const group = this.group[pfn];
+    if (group !== 0) {
+      this.group[pfn] = 0;
+      this.uncharge(group, this.kind[pfn]);
+    }
     this.used[this.kind[pfn]]--;
     this.kind[pfn] = KIND_FREE;
     this.flags[pfn] = 0;

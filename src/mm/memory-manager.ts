@@ -4,6 +4,7 @@ import { ENOMEM } from "../base/errno.ts";
 import { PAGE_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
 import type { Ram } from "../machine/ram.ts";
 import { FrameAllocator, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_TABLE, KIND_ZERO } from "./frame.ts";
+import { type MemoryGroup, MemoryGroups } from "./memcg.ts";
 import { Mm } from "./mm.ts";
 import { FileObject, type MemoryObject, ShmemObject } from "./object.ts";
 import { RECLAIM_BATCH, reclaim } from "./reclaim.ts";
@@ -82,12 +83,12 @@ export class MemoryManager {
   readonly objects = new Set<MemoryObject>();
   readonly random: () => number;
   readonly zeroPage: Pfn;
+  /** Memory cgroups: who pays for frames and swap slots. */
+  readonly groups: MemoryGroups;
   overcommit: Overcommit;
   tlbFlush: TlbFlush;
   /** vm.overcommit_ratio, percent of RAM. */
   overcommitRatio = 50;
-  /** The swap area in use, if there is one. */
-  swap: SwapArea | null = null;
   /** Where reclaim's clock hand stands. */
   reclaimHand = 0;
   /** An allocation found no frame: the kernel kills something ("retry") or has the current task die of it ("kill-current"). */
@@ -97,6 +98,7 @@ export class MemoryManager {
   /** Failure injection: asked before each allocation; true lets it fail. */
   failAllocation: ((kind: number) => boolean) | null = null;
 
+  #swap: SwapArea | null = null;
   #committed = 0;
   #nextMm = 1;
   #nextInode = 1;
@@ -107,6 +109,10 @@ export class MemoryManager {
     this.mmu = hardware.mmu;
     this.frames = new FrameAllocator(hardware.ram);
     this.frames.poison = options.verify ?? false;
+    this.groups = new MemoryGroups(this);
+    this.frames.uncharge = (group, kind) => {
+      this.groups.uncharge(group, kind);
+    };
     this.overcommit = options.overcommit ?? 0;
     this.tlbFlush = options.tlbFlush ?? "mask";
     this.random = options.random ?? ((): number => 0.5);
@@ -114,9 +120,9 @@ export class MemoryManager {
     if (this.zeroPage !== 0) this.ram.zero(this.zeroPage);
   }
 
-  /** A new, empty address space with one user; -ENOMEM. */
-  newMm(): Mm | number {
-    const mm = new Mm(this, this.#nextMm);
+  /** A new, empty address space with one user, for which `group` pays; -ENOMEM. */
+  newMm(group: MemoryGroup = this.groups.current): Mm | number {
+    const mm = new Mm(this, this.#nextMm, group);
     const root = newTable(mm);
     if (root === 0) return -ENOMEM;
     this.#nextMm++;
@@ -125,9 +131,23 @@ export class MemoryManager {
     return mm;
   }
 
-  /** A frame with one reference, after reclaim and the OOM handler if need be; 0 if there is none to be had. Contents are undefined. */
-  allocateFrame(mm: Mm | null, kind: number): Pfn {
+  /**
+   * A frame with one reference, after reclaim and the OOM handler if need be; 0 if there is none to be had. Contents are undefined. `payer`: who is
+   * charged, if it is not the group of `mm` (or, without one, of the task that runs).
+   */
+  allocateFrame(mm: Mm | null, kind: number, payer?: MemoryGroup): Pfn {
     if (this.failAllocation !== null && this.failAllocation(kind)) return asPfn(0);
+    if (!this.groups.active) return this.#takeFrame(mm, kind);
+    const group = payer ?? (mm === null ? this.groups.current : mm.memcg);
+    const charged = this.groups.charge(group, kind, 1, mm);
+    if (charged === null) return asPfn(0);
+    const pfn = this.#takeFrame(mm, kind);
+    if (pfn === 0) this.groups.uncharge(charged.id, kind);
+    else this.frames.group[pfn] = charged.id;
+    return pfn;
+  }
+
+  #takeFrame(mm: Mm | null, kind: number): Pfn {
     let pfn = this.frames.allocate(kind);
     while (pfn === 0) {
       const freed = this.dropCaches() + reclaim(this, { target: RECLAIM_BATCH });
@@ -137,6 +157,45 @@ export class MemoryManager {
     return pfn;
   }
 
+  /** A swap slot with the contents of a frame, for which the frame's group pays; 0: swap is full, or the group may not have more of it. */
+  storeInSwap(pfn: Pfn): number {
+    const { swap, groups } = this;
+    if (swap === null) return 0;
+    const group = this.frames.group[pfn];
+    if (!groups.chargeSwap(group)) return 0;
+    const slot = swap.store(this.ram.bytes(pfn));
+    if (slot !== 0) {
+      swap.group[slot] = group;
+      if (group !== 0) groups.byId(group).stat.pswpout++;
+      this.stat.pswpout++;
+    } else if (group !== 0) {
+      groups.unchargeSwap(group);
+      groups.byId(group).note("swapFail");
+    }
+    return slot;
+  }
+
+  /** The contents of a slot are in a frame again: one reference less to the slot. `pfn` is that frame. */
+  loadFromSwap(slot: number, pfn: Pfn): void {
+    const swap = this.swap!;
+    swap.load(slot, this.ram.u8.subarray(pfn * PAGE_SIZE, (pfn + 1) * PAGE_SIZE));
+    swap.put(slot);
+    this.stat.pswpin++;
+    const group = this.frames.group[pfn];
+    if (group !== 0) this.groups.byId(group).stat.pswpin++;
+  }
+
+  /** The swap area in use, if there is one. */
+  get swap(): SwapArea | null {
+    return this.#swap;
+  }
+  set swap(area: SwapArea | null) {
+    this.#swap = area;
+    if (area !== null)
+      area.uncharge = (group) => {
+        this.groups.unchargeSwap(group);
+      };
+  }
   /** Pages of swap. */
   get swapTotal(): number {
     return this.swap?.pages ?? 0;

@@ -7,6 +7,7 @@ import { exitMm } from "./exit.ts";
 import { type FaultResult, handleFault } from "./fault.ts";
 import { forkMm } from "./fork.ts";
 import { madvise, setAnonName } from "./madvise.ts";
+import type { MemoryGroup } from "./memcg.ts";
 import type { MemoryManager } from "./memory-manager.ts";
 import { type HidesCache, mincore } from "./mincore.ts";
 import { mlock, mlockall, munlock } from "./mlock.ts";
@@ -105,10 +106,14 @@ export class Mm {
   /** Set if this is a second, read-only root of another mm (mshare's views): it has no VMAs of its own, and its pages count there. */
   viewOf: Mm | null = null;
 
+  /** Who pays for its pages and tables: the group of the process whose memory it is; of a region, its owner's. The kernel keeps it up to date. */
+  memcg: MemoryGroup;
+
   /** Only MemoryManager.newMm makes one: it also gives it a root. */
-  constructor(memory: MemoryManager, id: number) {
+  constructor(memory: MemoryManager, id: number, memcg: MemoryGroup) {
     this.memory = memory;
     this.id = id;
+    this.memcg = memcg;
   }
 
   /** One more user. */

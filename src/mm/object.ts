@@ -4,6 +4,7 @@
 import { EFBIG, ENOMEM, ENOSPC } from "../base/errno.ts";
 import { PAGE_SIZE, type Pfn, asPfn, pageUp } from "../base/numbers.ts";
 import { FRAME_DIRTY, FRAME_FALLOCATED, KIND_FILE, KIND_SHMEM } from "./frame.ts";
+import type { MemoryGroup } from "./memcg.ts";
 import type { MemoryManager } from "./memory-manager.ts";
 import { PageMap } from "./page-map.ts";
 import { collectDirty, unmapMappingRange } from "./rmap.ts";
@@ -88,8 +89,8 @@ export abstract class MemoryObject {
   /** Allocates and fills page `index`, which is below the size and not cached. */
   protected abstract bringIn(index: number): Pfn | number;
 
-  protected addPage(index: number, kind: number): Pfn {
-    const pfn = this.memory.allocateFrame(null, kind);
+  protected addPage(index: number, kind: number, payer?: MemoryGroup): Pfn {
+    const pfn = this.memory.allocateFrame(null, kind, payer);
     if (pfn === 0) return pfn;
     // The allocation may have reclaimed pages or even ended a process: only now is the map touched.
     this.memory.ram.zero(pfn);
@@ -259,6 +260,10 @@ export class ShmemObject extends MemoryObject {
   get swapSlots(): Iterable<number> {
     return this.#swapped.values();
   }
+  /** The slots of pages [first, end). */
+  *slotsOf(first: number, end: number): Generator<number> {
+    for (const [index, slot] of this.#swapped) if (index >= first && index < end) yield slot;
+  }
   get swappedPages(): number {
     return this.#swapped.size;
   }
@@ -278,15 +283,13 @@ export class ShmemObject extends MemoryObject {
   }
   /** Brings a page back: its frame, or PAGE_NOMEM. */
   swapIn(index: number): Pfn | number {
-    const pfn = this.addPage(index, KIND_SHMEM);
-    if (pfn === 0) return PAGE_NOMEM;
-    const { ram, frames, stat, swap } = this.memory;
+    const { memory } = this;
     const slot = this.#swapped.get(index)!;
-    swap!.load(slot, ram.u8.subarray(pfn * PAGE_SIZE, (pfn + 1) * PAGE_SIZE));
-    frames.flags[pfn] |= FRAME_DIRTY;
+    const pfn = this.addPage(index, KIND_SHMEM, memory.groups.ofSlot(slot, null));
+    if (pfn === 0) return PAGE_NOMEM;
+    memory.frames.flags[pfn] |= FRAME_DIRTY;
     this.#swapped.delete(index);
-    swap!.put(slot);
-    stat.pswpin++;
+    memory.loadFromSwap(slot, pfn);
     this.lastWasRead = true;
     return pfn;
   }

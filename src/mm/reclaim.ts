@@ -4,6 +4,8 @@
 import { type Pfn, asPfn } from "../base/numbers.ts";
 import { PTE_A, PTE_D } from "../machine/pte.ts";
 import { FRAME_DIRTY, FRAME_EXCLUSIVE, FRAME_LAZYFREE, KIND_ANON, KIND_FILE, KIND_SHMEM } from "./frame.ts";
+import type { MemoryGroup } from "./memcg.ts";
+import { ReclaimScope } from "./memcg-reclaim.ts";
 import { type Mapping, mappingsOf } from "./mappings.ts";
 import type { MemoryManager } from "./memory-manager.ts";
 import { FileObject, type MemoryObject, ShmemObject } from "./object.ts";
@@ -17,27 +19,39 @@ export const RECLAIM_BATCH = 32;
 export interface ReclaimRequest {
   /** Frames to free. */
   readonly target: number;
-  /** Only frames for which this is true (a memory cgroup's). */
-  readonly filter?: (pfn: Pfn) => boolean;
+  /** Only frames of this memory group and those below it. */
+  readonly group?: MemoryGroup;
 }
 
 const isReclaimable = (kind: number): boolean => kind === KIND_ANON || kind === KIND_SHMEM || kind === KIND_FILE;
 
 /** Frees frames; how many. Two rounds of the hand at most: the first clears A bits, the second finds them still clear. */
 export function reclaim(memory: MemoryManager, request: ReclaimRequest): number {
+  const { groups } = memory;
+  const scope = groups.active ? new ReclaimScope(groups, request.group ?? groups.root) : null;
+  const freed = goRound(memory, request.target, scope);
+  if (freed > 0 || scope === null || !scope.breakLow()) return freed;
+  return goRound(memory, request.target, scope);
+}
+
+function goRound(memory: MemoryManager, target: number, scope: ReclaimScope | null): number {
   const { frames, ram } = memory;
   const first = Math.max(1, ram.firstPfn);
   let freed = 0;
   let hand = memory.reclaimHand < first ? first : memory.reclaimHand;
-  for (let left = 2 * frames.total; left > 0 && freed < request.target; left--) {
+  for (let left = 2 * frames.total; left > 0 && freed < target; left--) {
     const pfn = asPfn(hand);
     hand = hand + 1 < ram.endPfn ? hand + 1 : first;
     if (!isReclaimable(frames.kind[pfn])) continue;
-    if (request.filter !== undefined && !request.filter(pfn)) continue;
+    const group = frames.group[pfn];
+    if (scope !== null && !scope.allows(group)) continue;
     memory.stat.pgscan++;
+    scope?.count(group, "pgscan");
     const mappings = mappingsOf(memory, pfn);
     if (wasReferenced(memory, mappings)) continue;
-    if (pageOut(memory, pfn, mappings)) freed++;
+    if (!pageOut(memory, pfn, mappings)) continue;
+    freed++;
+    scope?.count(group, "pgsteal");
   }
   memory.reclaimHand = hand;
   memory.stat.pgsteal += freed;
@@ -72,10 +86,9 @@ export function pageOut(memory: MemoryManager, pfn: Pfn, mappings = mappingsOf(m
   const object = frames.owner[pfn] as MemoryObject;
   const index = frames.index[pfn];
   if (object instanceof ShmemObject) {
-    const slot = isClean(memory, pfn, mappings) ? 0 : (memory.swap?.store(memory.ram.bytes(pfn)) ?? 0);
+    const slot = isClean(memory, pfn, mappings) ? 0 : memory.storeInSwap(pfn);
     if (slot === 0 && !isClean(memory, pfn, mappings)) return false;
     unmap(memory, pfn, mappings, () => 0);
-    if (slot !== 0) memory.stat.pswpout++;
     object.swapOut(index, slot);
     return true;
   }
@@ -94,16 +107,15 @@ function isClean(memory: MemoryManager, pfn: Pfn, mappings: readonly Mapping[]):
 }
 
 function privatePageOut(memory: MemoryManager, pfn: Pfn, mappings: readonly Mapping[]): boolean {
-  const { frames, ram, swap, stat } = memory;
+  const { frames, ram, swap } = memory;
   if (mappings.length === 0) return false;
   const clean = mappings.every(({ table, index }) => (ram.readPte(table, index) & PTE_D) === 0);
   if ((frames.flags[pfn] & FRAME_LAZYFREE) !== 0 && clean) {
     unmap(memory, pfn, mappings, () => 0);
     return true;
   }
-  const slot = swap?.store(ram.bytes(pfn)) ?? 0;
+  const slot = memory.storeInSwap(pfn);
   if (slot === 0) return false;
-  stat.pswpout++;
   frames.flags[pfn] &= ~FRAME_EXCLUSIVE;
   mappings.forEach(({ mm }, i) => {
     if (i > 0) swap!.get(slot);

@@ -21,6 +21,10 @@ export class SwapArea {
   readonly name: string;
   readonly pages: number;
   readonly priority: number;
+  /** The memory group that pays for each slot; 0: the root. */
+  readonly group: Uint16Array;
+  /** Told when a slot that a group pays for is free. */
+  uncharge: (group: number) => void = () => undefined;
   readonly #counts: Uint32Array;
   readonly #chunks: (Uint8Array | undefined)[] = [];
   readonly #freed: number[] = [];
@@ -37,6 +41,7 @@ export class SwapArea {
     this.pages = pages;
     this.priority = priority;
     this.#counts = new Uint32Array(pages + 1);
+    this.group = new Uint16Array(pages + 1);
   }
 
   /** Slots in use. */
@@ -72,6 +77,11 @@ export class SwapArea {
   put(slot: number): void {
     if (this.#counts[slot] === 0) throw new Error(`swap slot ${slot} is put more often than it was got`);
     if (--this.#counts[slot] > 0) return;
+    const group = this.group[slot];
+    if (group !== 0) {
+      this.group[slot] = 0;
+      this.uncharge(group);
+    }
     this.#used--;
     this.#freed.push(slot);
   }

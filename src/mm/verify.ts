@@ -4,6 +4,7 @@ import { KernelBug } from "../base/bug.ts";
 import { PAGE_SIZE, type Pfn } from "../base/numbers.ts";
 import { ENTRIES, LEVEL_SIZE, PTE_U, PTE_V, PTE_W, PTE_X, ROOT_LEVEL, isTable, ptePfn } from "../machine/pte.ts";
 import { accountVm } from "./accounting.ts";
+import { checkCharges } from "./memcg-verify.ts";
 import { type FrameAllocator, KIND_ANON, KIND_FILE, KIND_FREE, KIND_SHMEM, KIND_TABLE } from "./frame.ts";
 import type { MemoryManager } from "./memory-manager.ts";
 import { Mm } from "./mm.ts";
@@ -47,6 +48,7 @@ class Verification {
     this.#checkObjects();
     this.#checkFrames();
     this.#checkSwap();
+    this.#problems.push(...checkCharges(this.#memory));
     this.#checkCommit();
     this.#checkTlbs();
     if (this.#problems.length === 0) return;
@@ -60,7 +62,7 @@ class Verification {
 
   /** Tables, entries, RSS, table bytes and VMA accounts of one mm. */
   #checkMm(mm: Mm): void {
-    const count = new Mm(this.#memory, mm.id);
+    const count = new Mm(this.#memory, mm.id, mm.memcg);
     this.#checkVmas(mm, count);
     this.#references[mm.root]++;
     this.#tableOwner.set(mm.root, mm);

@@ -37,7 +37,7 @@ export class MshareManager {
 
   /** A new region of size 0 that `owner` owns, without descriptors; -ENOMEM. The caller makes one, or calls `reconsider`. */
   create(owner: RegionOwner): Region | number {
-    const host = this.memory.newMm();
+    const host = this.memory.newMm(owner.memcg);
     if (typeof host === "number") return host;
     const region = new Region(this, this.#nextId++, host, owner);
     this.regions.set(region.id, region);
@@ -63,6 +63,11 @@ export class MshareManager {
   /** The owner of regions is gone: they are emptied. */
   ownerGone(owner: RegionOwner): void {
     for (const region of this.regions.values()) if (region.owner === owner) region.end();
+  }
+
+  /** An owner is in another memory group from now on: that one pays for what its regions bring in. What they hold stays charged as it is. */
+  ownerMoved(owner: RegionOwner): void {
+    for (const region of this.regions.values()) if (region.owner === owner) region.chargeTo(owner.memcg);
   }
 
   /** Pages charged to `owner` for its regions: contents and page tables (what it counts for besides its own memory when the OOM killer chooses). */

@@ -132,8 +132,9 @@ export class PrivateTables implements RegionTables {
 }
 
 function bringInPages(vma: Vma, start: number, end: number): number {
+  const { memory, memcg } = vma.mm;
   for (let va = start; va < end; va += PAGE_SIZE) {
-    const pfn = vma.object!.page(vma.pageIndex(va));
+    const pfn = memory.groups.chargingTo(memcg, () => vma.object!.page(vma.pageIndex(va)));
     if (pfn <= 0) return pfn === PAGE_NOMEM ? -ENOMEM : -EFAULT;
   }
   return 0;

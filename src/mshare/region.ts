@@ -5,11 +5,13 @@ import { EBUSY, EEXIST, EFAULT, EFBIG, EINVAL, ENOMEM, ENXIO, EOVERFLOW, EPERM }
 import { MSHARE_GRANULE, MSHARE_MAX_SIZE } from "../base/limits.ts";
 import { PAGE_SIZE, PGD_SIZE, pageDown, pageUp } from "../base/numbers.ts";
 import * as mman from "../mm/constants.ts";
+import type { MemoryGroup } from "../mm/memcg.ts";
 import type { Mm } from "../mm/mm.ts";
 import { zapMirrors } from "../mm/rmap.ts";
 import { AnonymousFile } from "../mm/vm-file.ts";
 import type { VmFile } from "../mm/vma.ts";
 import * as abi from "./abi.ts";
+import { moveCharges } from "./charges.ts";
 import type { MshareManager } from "./manager.ts";
 import type { RegionOwner } from "./owner.ts";
 import { View } from "./view.ts";
@@ -318,16 +320,30 @@ export class Region {
   }
 
   /**
-   * mshare_transfer: `to` owns the region and is charged for it from now on. 0, -ENXIO, -EINVAL (it has no window on the region), -ENOMEM (its
-   * limits do not allow what is locked; nothing has moved). That the caller is the owner has been checked.
+   * mshare_transfer: `to` owns the region and is charged for it from now on, for what is in it too. 0, -ENXIO, -EINVAL (it has no window on the region),
+   * -ENOMEM (its limits do not allow what is locked, or those of its memory group what is charged; nothing has moved). That the caller is the owner has
+   * been checked.
    */
   transfer(to: RegionOwner): number {
     if (this.dead) return -ENXIO;
     if (!this.hasWindowIn(to.mm)) return -EINVAL;
     const locked = this.host.lockedVm * PAGE_SIZE;
     if (locked > 0 && !to.ipcLock && locked > this.manager.memlockLeft(this, to)) return -ENOMEM;
+    if (!moveCharges(this, to.memcg)) return -ENOMEM;
     this.owner = to;
+    this.chargeTo(to.memcg);
     return 0;
+  }
+
+  /** New pages and tables are charged to `group` from now on. */
+  chargeTo(group: MemoryGroup): void {
+    for (const mm of this.spaces()) mm.memcg = group;
+  }
+
+  /** The address spaces that make up the region: the host mm and its read-only view. */
+  *spaces(): Generator<Mm> {
+    if (this.#host !== null) yield this.#host;
+    if (this.#view !== null) yield this.#view.mm;
   }
 
   /**

@@ -4,6 +4,7 @@ import type { Mmu } from "../machine/mmu.ts";
 import { ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import { MAP_ANONYMOUS, MAP_FIXED, MAP_SHARED, PROT_READ, PROT_WRITE } from "../mm/constants.ts";
 import { MemoryManager, type MemoryOptions } from "../mm/memory-manager.ts";
+import type { MemoryGroup } from "../mm/memcg.ts";
 import type { Mm } from "../mm/mm.ts";
 import type { VmFile } from "../mm/vma.ts";
 import { type AttachRequest, attachWindow } from "./attach.ts";
@@ -25,8 +26,10 @@ export class TestOwner implements RegionOwner {
   descriptors = true;
   memlockLimit = Infinity;
   ipcLock = false;
+  memcg: MemoryGroup;
   constructor(mm: Mm) {
     this.mm = mm;
+    this.memcg = mm.memcg;
   }
   hasDescriptor(): boolean {
     return this.descriptors;

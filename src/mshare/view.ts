@@ -43,7 +43,7 @@ export class View {
 
   /** An empty view of `host`; -ENOMEM. */
   static create(host: Mm): View | number {
-    const mm = host.memory.newMm();
+    const mm = host.memory.newMm(host.memcg);
     return typeof mm === "number" ? mm : new View(mm, host);
   }
 

@@ -7,6 +7,7 @@ import type { HostFs } from "../ports.ts";
 import { releaseDetached } from "../syscall/mount.ts";
 import type { Task } from "../task.ts";
 import { S_IFDIR, S_IFREG, type Timespec } from "./abi.ts";
+import { CgroupFs } from "./cgroupfs.ts";
 import { makeDevFs } from "./devfs.ts";
 import { HostFilesystem } from "./hostfs.ts";
 import type { Filesystem } from "./inode.ts";
@@ -75,6 +76,9 @@ export function setUpFiles(kernel: Kernel, options: FileSetupOptions = {}): void
   attach(tmpfs(0o1777), "/dev/shm", "tmpfs", MNT_NOSUID | MNT_NODEV);
   attach(new ProcFs(kernel, vfs.allocateDevMinor()), "/proc", "proc", safe);
   attach(new SysFs(kernel, vfs.allocateDevMinor()), "/sys", "sysfs", safe);
+  const cgroups = new CgroupFs(kernel, vfs.allocateDevMinor());
+  cgroups.configure("nsdelegate,memory_recursiveprot");
+  attach(cgroups, "/sys/fs/cgroup", "cgroup2", safe);
   attach(tmpfs(0o1777), "/tmp", "tmpfs", 0);
   attach(tmpfs(0o755), "/run", "tmpfs", MNT_NOSUID | MNT_NODEV);
 
@@ -87,12 +91,12 @@ export function setUpFiles(kernel: Kernel, options: FileSetupOptions = {}): void
     const error = putFile(vfs, file);
     if (error < 0) throw new Error(`cannot put the file ${file.path} into the guest (errno ${-error})`);
   }
-  registerTypes(kernel, vfs, pts);
+  registerTypes(kernel, vfs, pts, cgroups);
   kernel.processExitHooks.push(() => releaseDetached(kernel));
 }
 
 /** The file systems that mount(2) makes. */
-function registerTypes(kernel: Kernel, vfs: Vfs, pts: PtsFs): void {
+function registerTypes(kernel: Kernel, vfs: Vfs, pts: PtsFs, cgroups: CgroupFs): void {
   const now = (): Timespec => kernel.clock.realtime();
   vfs.types.set("sysfs", { nodev: true, make: () => new SysFs(kernel, vfs.allocateDevMinor()) });
   vfs.types.set("tmpfs", {
@@ -104,6 +108,7 @@ function registerTypes(kernel: Kernel, vfs: Vfs, pts: PtsFs): void {
     make: (text) => tmpfsFromOptions(kernel.memory, { devMinor: vfs.allocateDevMinor(), now, type: "ramfs" }, text),
   });
   vfs.types.set("msharefs", { nodev: true, make: (text) => makeMshareFs(kernel, vfs.allocateDevMinor(), text) });
+  vfs.types.set("cgroup2", { nodev: true, make: (text) => cgroups.configure(text) || cgroups });
   vfs.types.set("proc", { nodev: true, make: () => new ProcFs(kernel, vfs.allocateDevMinor()) });
   const dev = vfs.mounts.find((mount) => mount.fs.type === "devtmpfs")!.fs;
   // There is one devtmpfs and one set of pseudo-terminals, wherever they are mounted.

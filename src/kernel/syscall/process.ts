@@ -108,8 +108,9 @@ function sysClone(task: Task, args: Args): SyscallResult {
 const CLONE_ARGS_SIZE_VER0 = 64;
 const CLONE_ARGS_SIZE_VER2 = 88;
 const CLONE_CLEAR_SIGHAND = 1n << 32n;
+const CLONE_INTO_CGROUP = 1n << 33n;
 const CLONE_NEWTIME = 0x80n;
-const CLONE3_FLAGS = 0xffffffffn | CLONE_CLEAR_SIGHAND;
+const CLONE3_FLAGS = 0xffffffffn | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP;
 const MAX_PID_NS_LEVEL = 32;
 
 function sysClone3(task: Task, args: Args): SyscallResult {
@@ -121,12 +122,12 @@ function sysClone3(task: Task, args: Args): SyscallResult {
   if (given.subarray(CLONE_ARGS_SIZE_VER2).some((byte) => byte !== 0)) return -E2BIG;
   const bytes = new Uint8Array(CLONE_ARGS_SIZE_VER2);
   bytes.set(given.subarray(0, CLONE_ARGS_SIZE_VER2));
-  const request = parseClone3(task, new DataView(bytes.buffer));
+  const request = parseClone3(task, new DataView(bytes.buffer), size);
   return typeof request === "number" ? request : clone(task, request);
 }
 
 /** copy_clone_args_from_user and clone3_args_valid. */
-function parseClone3(task: Task, v: DataView): CloneRequest | number {
+function parseClone3(task: Task, v: DataView, size: number): CloneRequest | number {
   const word = (i: number): bigint => v.getBigUint64(8 * i, true);
   const number = (i: number): number => Number(word(i));
   const [allFlags, pidfd, childTid, parentTid, exitSignal] = [word(0), number(1), number(2), number(3), word(4)];
@@ -134,7 +135,8 @@ function parseClone3(task: Task, v: DataView): CloneRequest | number {
   if (setTidSize > MAX_PID_NS_LEVEL) return -EINVAL;
   if ((setTid === 0) !== (setTidSize === 0)) return -EINVAL;
   if (exitSignal > BigInt(NSIG)) return -EINVAL;
-  // CLONE_INTO_CGROUP is among those that are not known: there are no cgroups to go to.
+  const intoCgroup = (allFlags & CLONE_INTO_CGROUP) !== 0n;
+  if (intoCgroup && (number(10) > 0x7fffffff || size < CLONE_ARGS_SIZE_VER2)) return -EINVAL;
   if ((allFlags & ~CLONE3_FLAGS) !== 0n) return -EINVAL;
   const low = Number(allFlags & 0xffffffffn);
   if ((allFlags & (BigInt(flags.CSIGNAL) & ~CLONE_NEWTIME)) !== 0n || (low & flags.CLONE_DETACHED) !== 0)
@@ -163,6 +165,7 @@ function parseClone3(task: Task, v: DataView): CloneRequest | number {
     childTid,
     pidfd,
     setTid: tid,
+    ...(intoCgroup ? { cgroupFd: number(10) } : {}),
   };
 }
 

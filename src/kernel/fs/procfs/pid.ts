@@ -236,7 +236,7 @@ const ENTRIES: readonly Entry[] = [
   ),
   both(
     "cgroup",
-    single(0o444, () => ""),
+    single(0o444, ({ process: { cgroup } }) => `0::${cgroup.path}${cgroup.removed ? " (deleted)" : ""}\n`),
   ),
   both(
     "oom_score",
