@@ -25,9 +25,7 @@ export async function drive(kernel: Kernel, host: Host, done: () => boolean): Pr
 }
 
 function describe(kernel: Kernel): string {
-  const waiting = [...kernel.tasks.values()].filter(
-    (task) => task.state === "S" || task.state === "D" || task.state === "T",
-  );
+  const waiting = [...kernel.tasks.values()].filter((task) => "SDTt".includes(task.state));
   const names = waiting.slice(0, 5).map((task) => `${task.comm} (${task.tid}, ${task.state})`);
   if (waiting.length > names.length) names.push(`${waiting.length - names.length} more`);
   return `every process waits and nothing can wake them: ${names.join(", ")}`;

@@ -9,10 +9,21 @@ import type { Cgroup } from "./cgroup.ts";
 import { CAP_SYS_ADMIN, CAP_SYS_RESOURCE } from "./creds.ts";
 import { cgroupOfDescriptor } from "./fs/cgroupfs.ts";
 import { PidFile } from "./fs/pidfd.ts";
+import { joinGroupStop } from "./group-stop.ts";
 import { Process } from "./process.ts";
 import { RLIMIT_NOFILE, RLIMIT_NPROC } from "./rlimit.ts";
+import { SIGCHLD } from "./siginfo.ts";
 import type { SyscallResult } from "./syscall/table.ts";
 import { Task } from "./task.ts";
+import {
+  PTRACE_EVENT_CLONE,
+  PTRACE_EVENT_FORK,
+  PTRACE_EVENT_VFORK,
+  PTRACE_EVENT_VFORK_DONE,
+  inheritTrace,
+  unlink,
+} from "./trace.ts";
+import { eventStop } from "./trace-stop.ts";
 import { type Wait, WaitQueue, wait } from "./wait.ts";
 
 export const CSIGNAL = 0xff;
@@ -21,6 +32,7 @@ export const CLONE_FS = 0x200;
 export const CLONE_FILES = 0x400;
 export const CLONE_SIGHAND = 0x800;
 export const CLONE_PIDFD = 0x1000;
+export const CLONE_PTRACE = 0x2000;
 export const CLONE_VFORK = 0x4000;
 export const CLONE_PARENT = 0x8000;
 export const CLONE_THREAD = 0x10000;
@@ -29,6 +41,7 @@ export const CLONE_SETTLS = 0x80000;
 export const CLONE_PARENT_SETTID = 0x100000;
 export const CLONE_CHILD_CLEARTID = 0x200000;
 export const CLONE_DETACHED = 0x400000;
+export const CLONE_UNTRACED = 0x800000;
 export const CLONE_CHILD_SETTID = 0x1000000;
 export const CLONE_NEWCGROUP = 0x2000000;
 export const CLONE_NEWUTS = 0x4000000;
@@ -86,13 +99,27 @@ export function clone(task: Task, request: CloneRequest): SyscallResult {
   if ((request.flags & CLONE_PARENT_SETTID) !== 0) putUser32(task.mm, request.parentTid, child.tid);
   task.kernel.forks++;
   const { tid } = child;
-  if ((request.flags & CLONE_VFORK) === 0) {
-    task.kernel.scheduler.wake(child);
-    return tid;
-  }
-  child.vforkDone = new WaitQueue();
+  const vfork = (request.flags & CLONE_VFORK) !== 0;
+  if (vfork) child.vforkDone = new WaitQueue();
   task.kernel.scheduler.wake(child);
-  return waitForVfork(task, child, child.vforkDone, tid);
+  if (task.trace !== null) return tracedClone(task, child, request);
+  return vfork ? waitForVfork(task, child, child.vforkDone!, tid) : tid;
+}
+
+/** The event of ptrace(2) that a call is. */
+function eventOf({ flags, exitSignal }: CloneRequest): number {
+  if ((flags & CLONE_VFORK) !== 0) return PTRACE_EVENT_VFORK;
+  return exitSignal !== SIGCHLD ? PTRACE_EVENT_CLONE : PTRACE_EVENT_FORK;
+}
+
+/** The rest of a traced caller's call: its tracer is told of the child, and when a vfork is over. */
+function* tracedClone(task: Task, child: Task, request: CloneRequest): Generator<Wait, number> {
+  const { tid, vforkDone } = child;
+  if ((request.flags & CLONE_UNTRACED) === 0) yield* eventStop(task, eventOf(request), tid);
+  if (vforkDone === null) return tid;
+  yield* waitForVfork(task, child, vforkDone, tid);
+  yield* eventStop(task, PTRACE_EVENT_VFORK_DONE, tid);
+  return tid;
 }
 
 /** wait_for_vfork_done: until the child has let go of the memory. Only a fatal signal ends it earlier. */
@@ -180,6 +207,9 @@ function copyTask(task: Task, request: CloneInto): Task | number {
   joinCgroup(child, request);
   if ((flags & CLONE_CHILD_SETTID) !== 0) putUser32(mm, request.childTid, tid);
   if ((flags & CLONE_CHILD_CLEARTID) !== 0) child.clearChildTid = request.childTid;
+  if ((flags & CLONE_THREAD) !== 0) joinGroupStop(child, task);
+  const wanted = (flags & CLONE_UNTRACED) === 0 && task.trace?.wants(eventOf(request));
+  if (wanted || (flags & CLONE_PTRACE) !== 0) inheritTrace(child, task);
   return child;
 }
 
@@ -202,6 +232,7 @@ function copyProcess(task: Task, pid: number, request: CloneInto): Process {
   const child = new Process(kernel, pid, parent, process.group, handlers, process.rlimits.clone());
   child.cgroup = request.cgroup;
   child.exitSignal = sibling ? process.exitSignal : request.exitSignal;
+  child.maker = sibling ? process.maker : task;
   child.dumpable = process.dumpable;
   child.oomScoreAdj = process.oomScoreAdj;
   child.oomScoreAdjMin = process.oomScoreAdjMin;
@@ -250,6 +281,8 @@ function givePidfd(task: Task, child: Task, address: number): number {
 /** The child never was: it has run nothing. */
 function abandon(child: Task): void {
   const { process, kernel } = child;
+  child.state = "X";
+  unlink(child);
   process.threads.delete(child.tid);
   kernel.tasks.delete(child.tid);
   const mm = child.mmOrNull;

@@ -16,6 +16,8 @@ import type { Process } from "./process.ts";
 import { RLIMIT_STACK, applyMemoryLimits } from "./rlimit.ts";
 import { SIGCHLD, SIGSEGV } from "./siginfo.ts";
 import type { Task } from "./task.ts";
+import { unlink } from "./trace.ts";
+import { execStop } from "./trace-stop.ts";
 import type { SyscallResult } from "./syscall/table.ts";
 import { type Wait, wait } from "./wait.ts";
 
@@ -29,6 +31,7 @@ const PER_CLEAR_ON_SETID = 0x0400000 | 0x0100000 | ADDR_NO_RANDOMIZE | 0x0200000
 const SECURE_NOROOT = 1;
 
 const REG_SP = 2;
+const REG_A0 = 10;
 
 export interface ExecRequest {
   readonly at: ExecPath;
@@ -58,7 +61,10 @@ export function execve(task: Task, request: ExecRequest): SyscallResult {
     return mm;
   }
   const program: Program = { opened, env: request.env, mm };
-  return task.process.threads.size > 1 ? execThreaded(task, program) : commit(task, program);
+  const { process } = task;
+  return process.threads.size > 1 || process.tracedZombies.size > 0
+    ? execThreaded(task, program)
+    : commit(task, program, task.tid);
 }
 
 /** Everything that the point of no return needs. */
@@ -73,7 +79,7 @@ function* execThreaded(task: Task, program: Program): Generator<Wait, number> {
   const { process, kernel } = task;
   process.execTask = task;
   for (const thread of process.threads.values()) if (thread !== task) kernel.signals.interrupt(thread);
-  while (process.threads.size > 1 && !process.exiting) {
+  while (othersRemain(process) && !process.exiting) {
     yield* wait(task, kernel.signals.threadGone, { uninterruptible: true });
   }
   process.execTask = null;
@@ -82,13 +88,23 @@ function* execThreaded(task: Task, program: Program): Generator<Wait, number> {
     program.mm.put();
     return -EAGAIN;
   }
+  const { tid } = task;
   if (!task.isLeader) takeLeadership(task, process);
-  return commit(task, program);
+  const result = commit(task, program, tid);
+  return typeof result === "number" ? result : yield* result;
 }
+
+/** Threads, or zombies of threads that a tracer has not waited for. */
+const othersRemain = (process: Process): boolean => process.threads.size > 1 || process.tracedZombies.size > 0;
 
 function takeLeadership(task: Task, process: Process): void {
   const { tasks } = task.kernel;
-  process.leader.state = "X";
+  const { leader } = process;
+  const tracer = leader.trace?.tracer.process;
+  leader.state = "X";
+  unlink(leader);
+  // It may be waited for, and is no more.
+  tracer?.childChanged.wake();
   tasks.delete(task.tid);
   process.threads.delete(task.tid);
   task.tid = process.pid;
@@ -97,8 +113,8 @@ function takeLeadership(task: Task, process: Process): void {
   process.leader = task;
 }
 
-/** begin_new_exec and what follows. The result only matters to strace: the registers are new. */
-function commit(task: Task, program: Program): number {
+/** begin_new_exec and what follows. The result only matters to strace: the registers are new. `oldTid`: what the thread was called. */
+function commit(task: Task, program: Program, oldTid: number): SyscallResult {
   const { process, kernel } = task;
   const { opened, mm } = program;
   if (task.files.users > 1) {
@@ -122,7 +138,7 @@ function commit(task: Task, program: Program): number {
   const error = loadInto(task, mm, program, { secure });
   opened.release();
   task.callNr = -1;
-  if (error === 0) return 0;
+  if (error === 0) return task.trace === null ? 0 : execStop(task, oldTid);
   groupExit(process, SIGSEGV);
   return error;
 }
@@ -173,8 +189,10 @@ export function loadInto(
     const pie = opened.program.image.type === ET_DYN && opened.interpreter === null;
     randomizeBrk(mm, { pie, random: aslr });
   }
-  // start_thread: everything is zero but these.
-  regs.bytes.fill(0);
+  // start_thread: the integer registers stay as the caller left them, but for these and a0, the result.
+  for (let i = 0; i < 32; i++) regs.setF(i, 0n);
+  regs.fcsr = 0;
+  regs.setNumber(REG_A0, 0);
   regs.pc = loaded.pc;
   regs.setNumber(REG_SP, sp);
   return 0;
@@ -215,7 +233,8 @@ function credsFor(task: Task, opened: OpenedProgram): { creds: Creds; secure: bo
   const old = task.creds;
   const creds = old.clone();
   const { inode, path } = opened.file;
-  const mayGain = !task.noNewPrivs && inode !== null && ((path?.mount.flags ?? 0) & MNT_NOSUID) === 0;
+  const watched = task.trace !== null && !task.trace.capable;
+  const mayGain = !task.noNewPrivs && !watched && inode !== null && ((path?.mount.flags ?? 0) & MNT_NOSUID) === 0;
   if (mayGain && (inode.mode & S_ISUID) !== 0) creds.euid = inode.uid;
   if (mayGain && (inode.mode & (S_ISGID | 0o010)) === (S_ISGID | 0o010)) creds.egid = inode.gid;
   // __is_setuid: also if the caller was like that before.

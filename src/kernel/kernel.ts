@@ -120,6 +120,8 @@ export class Kernel implements KernelParts {
   onReap: ((process: Process) => void) | null = null;
   /** Size of the machine's swap device, in pages; 0: there is none. */
   swapDevicePages = 0;
+  /** Yama's restriction of ptrace (yama.ts); as on Debian, none. */
+  ptraceScope = 0;
   /** Processes and threads created since boot (processes of /proc/stat). */
   forks = 0;
   #lastPid = 0;

@@ -55,7 +55,7 @@ export class ProcessGroup {
     return true;
   }
   get hasStopped(): boolean {
-    for (const process of this.members) if (process.stopSignal !== 0) return true;
+    for (const process of this.members) if (process.stopComplete) return true;
     return false;
   }
 }
@@ -112,7 +112,11 @@ export class Process {
   leader!: Task;
   /** Live threads by tid, in order of creation. */
   readonly threads = new Map<number, Task>();
+  /** Threads other than the leader that have exited and whose tracers have not waited for them. */
+  readonly tracedZombies = new Set<Task>();
   parent: Process | null;
+  /** The thread of the parent that made it. */
+  maker: Task | null = null;
   readonly children = new Set<Process>();
   group: ProcessGroup;
   /** Its control group, of which it is a member while it is alive: CgroupTree keeps it. */
@@ -133,12 +137,15 @@ export class Process {
   readonly pending = new SignalQueue();
   /** Woken whenever a signal is queued for any of its threads (signalfd). */
   readonly signalArrived = new WaitQueue();
-  /** Job control: the signal that stopped it, or 0; whether waiters have yet to see that; whether a continue has yet to be seen. */
+  /** Job control (group-stop.ts): the signal of the stop that the parent has yet to be told of by wait; whether it has yet to see a continue. */
   stopSignal = 0;
-  stopUnreported = false;
   continueUnreported = false;
-  /** All live threads have actually parked. */
+  /** A stop is in force: all threads have stopped, and no SIGCONT has come. */
   stopComplete = false;
+  /** How many threads have yet to take part in the stop that has begun. */
+  groupStopCount = 0;
+  /** SIGCONT has ended a stop, or one that was not complete: the parent is told when a thread runs on. */
+  continueNotice: "none" | "continued" | "stopped" = "none";
 
   rlimits: Rlimits;
   /** Of threads that are gone; live ones are added on top by usage(). */
@@ -215,10 +222,6 @@ export class Process {
   /** Soft limit `which` (RLIMIT_*); Infinity for none. */
   rlimit(which: number): number {
     return this.rlimits.soft(which);
-  }
-  /** A group stop is in force and `task` has not parked for it yet. */
-  stopPending(task: Task): boolean {
-    return this.stopSignal !== 0 && task.state !== "T";
   }
   /** exec and fork: what the process runs from now on; takes a reference. Null: it has ended. */
   setExecutable(file: OpenFile | null): void {

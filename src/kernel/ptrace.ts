@@ -1,13 +1,14 @@
-// Who may look into another process (kernel/ptrace.c: ptrace_may_access). Asked by procfs, pidfd_getfd, process_vm_readv and the like.
-// There is no ptrace(2) yet.
-
+// Who may look into another process (kernel/ptrace.c: ptrace_may_access). Asked by ptrace, procfs, pidfd_getfd, process_vm_readv and the like.
 import { EPERM } from "../base/errno.ts";
 import { CAP_SYS_PTRACE } from "./creds.ts";
 import type { Task } from "./task.ts";
+import { yamaMayAttach } from "./yama.ts";
 
 export interface AccessMode {
   /** By the file-system ids and effective capabilities (procfs), else the real ids and permitted ones (calls). */
   readonly creds: "fs" | "real";
+  /** To control it or change its memory (PTRACE_MODE_ATTACH), not only to look: Yama is asked too. */
+  readonly attach?: true;
 }
 
 /** 0 if `task` may inspect `target`, else -EPERM. Threads of one process always may. */
@@ -30,5 +31,6 @@ export function ptraceMayAccess(task: Task, target: Task, mode: AccessMode): num
   if (target.mmOrNull !== null && target.process.dumpable !== 1 && !capable) return -EPERM;
   // cap_ptrace_access_check: never more than one has oneself.
   const own = fs ? creds.effective : creds.permitted;
-  return (other.permitted & ~own) === 0n || capable ? 0 : -EPERM;
+  if ((other.permitted & ~own) !== 0n && !capable) return -EPERM;
+  return mode.attach ? yamaMayAttach(task, target) : 0;
 }

@@ -60,7 +60,7 @@ export const STOP_SIGNALS = sigset(SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU);
 /** Raised by what a thread does, taken before others (SYNCHRONOUS_MASK). */
 export const SYNCHRONOUS = sigset(SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGSYS);
 export const IGNORED_BY_DEFAULT = sigset(SIGCONT, SIGCHLD, SIGWINCH, SIGURG);
-/** Default action: core dump (the wait status has bit 7 only if a core file was written, which never happens here). */
+/** Default action: core dump. */
 export const CORE_SIGNALS = sigset(
   SIGQUIT,
   SIGILL,
@@ -92,6 +92,7 @@ export const TRAP_BRKPT = 1;
 export const CLD_EXITED = 1;
 export const CLD_KILLED = 2;
 export const CLD_DUMPED = 3;
+export const CLD_TRAPPED = 4;
 export const CLD_STOPPED = 5;
 export const CLD_CONTINUED = 6;
 
@@ -182,6 +183,10 @@ export class SignalQueue {
     if ((this.set & signals) === 0n) return;
     this.set &= ~signals;
     this.#infos = this.#infos.filter((info) => (sigbit(info.signo) & signals) === 0n);
+  }
+  /** Those that wait, oldest first. */
+  get infos(): readonly SigInfo[] {
+    return this.#infos;
   }
   /** How many wait. */
   get length(): number {

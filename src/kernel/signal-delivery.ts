@@ -4,10 +4,17 @@ import { EFAULT, EINTR, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, ERESTART_RE
 import { exitTask, groupExit } from "./exit.ts";
 import { alarmTaken } from "./itimer.ts";
 import {
-  CLD_STOPPED,
+  JOBCTL_PENDING_MASK,
+  JOBCTL_STOP_DEQUEUED,
+  JOBCTL_STOP_PENDING,
+  JOBCTL_TRAP_MASK,
+  signalStop,
+} from "./group-stop.ts";
+import {
   CORE_SIGNALS,
   IGNORED_BY_DEFAULT,
   SIGALRM,
+  SIGKILL,
   SIGSEGV,
   SIGSTOP,
   SI_KERNEL,
@@ -18,8 +25,8 @@ import { type SigInfo, type SigSet, nextSignal, sigbit } from "./siginfo.ts";
 import { SA_NODEFER, SA_RESETHAND, SA_RESTART, SIG_DFL, SIG_IGN } from "./signal-handlers.ts";
 import { popFrame, pushFrame } from "./sigframe.ts";
 import type { SyscallResult } from "./syscall/table.ts";
-import type { Process } from "./process.ts";
 import type { Task } from "./task.ts";
+import { exitStop, jobctlTrap, leaveStop, stopAfterCall, stopForSignal } from "./trace-stop.ts";
 import type { Wait } from "./wait.ts";
 
 const NR_RESTART_SYSCALL = 128;
@@ -33,22 +40,27 @@ const NO_HANDLER = { handler: SIG_DFL, flags: 0, mask: 0n };
  */
 export function returnToUser(task: Task): boolean {
   const { process } = task;
+  // What a tracer that lets it go on wants it to act on.
+  let injected = task.stop === null ? null : leaveStop(task);
   for (;;) {
-    if (process.exiting) {
-      exitTask(task, process.exitStatus);
-      return false;
+    if (process.exiting) return leave(task, process.exitStatus);
+    if (process.execTask !== null && process.execTask !== task) return leave(task, 0);
+    if (task.leaving) return leave(task, task.exitStatus);
+    if (task.trace?.callEnded && stopAfterCall(task)) return false;
+    if (task.callNr >= 0) prepareRestart(task);
+    if (process.continueNotice !== "none") task.kernel.signals.tellContinued(task);
+    if ((task.jobctl & JOBCTL_PENDING_MASK) !== 0 && injected === null) {
+      if ((task.jobctl & JOBCTL_STOP_PENDING) !== 0 && signalStop(task, 0)) return false;
+      if ((task.jobctl & JOBCTL_TRAP_MASK) !== 0 && jobctlTrap(task)) return false;
     }
-    if (process.execTask !== null && process.execTask !== task) {
-      exitTask(task, 0);
-      return false;
-    }
-    if (process.stopSignal !== 0 && !task.fatalSignalPending()) {
-      park(task);
-      return false;
-    }
-    const info = dequeue(task, ~task.sigmask);
+    const info = injected ?? dequeue(task, ~task.sigmask);
     if (info === null) break;
     const { signo } = info;
+    if (task.trace !== null && injected === null && signo !== SIGKILL) {
+      if (stopForSignal(task, info)) return false;
+      continue;
+    }
+    injected = null;
     task.kernel.strace?.signal(task, info);
     const action = process.handlers.get(signo);
     if (action.handler === SIG_IGN) continue;
@@ -60,13 +72,13 @@ export function returnToUser(task: Task): boolean {
     if ((IGNORED_BY_DEFAULT & bit) !== 0n) continue;
     if ((STOP_SIGNALS & bit) !== 0n) {
       if (signo !== SIGSTOP && process.group.isOrphaned()) continue;
-      stopProcess(process, signo);
+      if (signalStop(task, signo)) return false;
       continue;
     }
     if ((CORE_SIGNALS & bit) !== 0n) task.kernel.onFatalSignal?.(task, info);
     groupExit(process, signo);
   }
-  finishCall(task);
+  if (task.restartCode !== 0) restartCall(task);
   if (task.rseq !== null && !rseqResume(task)) {
     task.kernel.signals.force(task, { signo: SIGSEGV, code: SI_KERNEL, addr: 0 });
     return returnToUser(task);
@@ -87,29 +99,17 @@ export function dequeue(task: Task, set: SigSet): SigInfo | null {
   const own = nextSignal(task.pending.set & set);
   const signo = own !== 0 ? own : nextSignal(process.pending.set & set);
   if (signo === 0) return null;
+  if ((STOP_SIGNALS & sigbit(signo)) !== 0n) task.jobctl |= JOBCTL_STOP_DEQUEUED;
   const info = (own !== 0 ? task : process).pending.take(signo);
   if (info.timerId !== undefined) process.posixTimers?.delivered(info);
   else if (signo === SIGALRM && own === 0) alarmTaken(process);
   return info;
 }
 
-function park(task: Task): void {
-  const { process } = task;
-  task.kernel.scheduler.suspend(task, "T");
-  for (const other of process.threads.values()) {
-    if (other.state !== "T" && !other.waiting?.uninterruptible) return;
-  }
-  if (process.stopComplete) return;
-  process.stopComplete = true;
-  process.stopUnreported = true;
-  process.continueUnreported = false;
-  task.kernel.signals.notifyParentOfStop(process, CLD_STOPPED);
-}
-
-function stopProcess(process: Process, signo: number): void {
-  process.stopSignal = signo;
-  process.stopComplete = false;
-  for (const task of process.threads.values()) process.kernel.signals.interrupt(task);
+/** The end of the thread, after a last stop if its tracer wants one. Always false: it does not go on in user mode now. */
+function leave(task: Task, status: number): false {
+  if (!exitStop(task, status)) exitTask(task, status);
+  return false;
 }
 
 /** The restart code in a0, if the task comes from a system call that was interrupted; else 0. */
@@ -121,32 +121,43 @@ function restartCode(task: Task): number {
     : 0;
 }
 
-/** Back to the ecall, with the argument that the result has overwritten. */
-function rewind(task: Task): void {
-  task.regs.setX(REG_A0, (BigInt(task.callA0Hi >>> 0) << 32n) | BigInt(task.callA0Lo >>> 0));
-  task.regs.pc -= 4;
+/**
+ * An interrupted call will be made again: back to the ecall, with the argument that the result has overwritten. Done before signals are looked at, so that a
+ * debugger sees it; runHandler takes it back where a handler ends the call (arch_do_signal_or_restart).
+ */
+function prepareRestart(task: Task): void {
+  const { regs } = task;
+  const code = restartCode(task);
+  task.callNr = -1;
+  task.restartCode = code;
+  if (code === 0) return;
+  task.restartPc = regs.pc;
+  regs.setX(REG_A0, (BigInt(task.callA0Hi >>> 0) << 32n) | BigInt(task.callA0Lo >>> 0));
+  regs.pc -= 4;
 }
 
-/** No handler runs: an interrupted call is made again. */
-function finishCall(task: Task): void {
-  const code = restartCode(task);
-  if (code !== 0) {
-    rewind(task);
-    if (code === ERESTART_RESTARTBLOCK) task.regs.setNumber(REG_A7, NR_RESTART_SYSCALL);
-  }
-  task.callNr = -1;
+/** No handler runs: the call is made again, some by another name. */
+function restartCall(task: Task): void {
+  const { regs, restartCode, restartPc } = task;
+  task.restartCode = 0;
+  if (restartCode === ERESTART_RESTARTBLOCK && regs.pc === restartPc - 4) regs.setNumber(REG_A7, NR_RESTART_SYSCALL);
+}
+
+/** The call that a handler with `flags` interrupts ends with EINTR, unless it is to be made again (or a debugger has moved pc). */
+function endInterruptedCall(task: Task, flags: number): void {
+  const { restartCode: code, restartPc, regs } = task;
+  task.restartCode = 0;
+  if (code === 0 || regs.pc !== restartPc - 4) return;
+  if (code === ERESTARTNOINTR || (code === ERESTARTSYS && (flags & SA_RESTART) !== 0)) return;
+  regs.setNumber(REG_A0, -EINTR);
+  regs.pc = restartPc;
 }
 
 function runHandler(task: Task, info: SigInfo): void {
   const { signo } = info;
   const { process } = task;
   const action = process.handlers.get(signo);
-  const code = restartCode(task);
-  if (code !== 0) {
-    if (code === ERESTARTNOINTR || (code === ERESTARTSYS && (action.flags & SA_RESTART) !== 0)) rewind(task);
-    else task.regs.setNumber(REG_A0, -EINTR);
-  }
-  task.callNr = -1;
+  endInterruptedCall(task, action.flags);
   // A handler ends a restartable sequence: its frame must show the abort handler (rseq_signal_deliver).
   if (task.rseq !== null && !rseqResume(task)) {
     task.kernel.signals.force(task, { signo: SIGSEGV, code: SI_KERNEL, addr: 0 });

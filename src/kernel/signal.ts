@@ -15,8 +15,10 @@ import {
 import { SIGSTOP, type SigInfo, type SigSet, sigbit } from "./siginfo.ts";
 import { SA_NOCLDSTOP, SIG_DFL, SIG_IGN } from "./signal-handlers.ts";
 import { USER_HZ } from "./clock.ts";
+import { continueGroup } from "./group-stop.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Task } from "./task.ts";
+import { isReparented } from "./trace.ts";
 import { WaitQueue } from "./wait.ts";
 
 const ticks = (ns: number): number => Math.floor((ns / 1e9) * USER_HZ);
@@ -113,63 +115,63 @@ export class Signals {
     return handler === SIG_IGN || (handler === SIG_DFL && (IGNORED_BY_DEFAULT & sigbit(signo)) !== 0n);
   }
 
-  /** Tells the parent that `process` has stopped or runs again (do_notify_parent_cldstop). */
-  notifyParentOfStop(process: Process, code: typeof CLD_STOPPED | typeof CLD_CONTINUED): void {
-    const parent = process.parent;
+  /** Tells the parent that the process of `task` has stopped or runs again (do_notify_parent_cldstop). */
+  notifyStop(task: Task, code: number): void {
+    this.#notifyStop(task.process.parent, task.process.leader, code);
+  }
+  /** Tells the tracer of `task` that it has stopped or runs again. */
+  notifyTracer(task: Task, code: number): void {
+    this.#notifyStop(task.trace?.tracer.process ?? null, task, code);
+  }
+  #notifyStop(parent: Process | null, task: Task, code: number): void {
     if (parent === null) return;
     const { handler, flags } = parent.handlers.get(SIGCHLD);
     if (handler !== SIG_IGN && (flags & SA_NOCLDSTOP) === 0) {
-      const status = code === CLD_STOPPED ? process.stopSignal : SIGCONT;
-      this.sendToProcess(parent, this.childInfo(process, code, status));
+      const stopped = code === CLD_STOPPED ? task.process.stopSignal : (task.stop?.code ?? 0) & 0x7f;
+      this.sendToProcess(parent, this.childInfo(task, code, code === CLD_CONTINUED ? SIGCONT : stopped));
     }
     parent.childChanged.wake();
   }
 
-  /** SIGCHLD's siginfo about `process`. */
-  childInfo(process: Process, code: number, status: number, signo = SIGCHLD): SigInfo {
-    const usage = process.usage();
+  /** The first thread to run after a SIGCONT tells of it: the parent, and the leader's tracer. */
+  tellContinued(task: Task): void {
+    const { process } = task;
+    const why = process.continueNotice === "continued" ? CLD_CONTINUED : CLD_STOPPED;
+    process.continueNotice = "none";
+    this.notifyStop(task, why);
+    if (isReparented(process.leader)) this.notifyTracer(process.leader, why);
+  }
+
+  /** SIGCHLD's siginfo about a thread, as its parent or tracer sees it. */
+  childInfo(task: Task, code: number, status: number, signo = SIGCHLD): SigInfo {
+    const usage = task.isLeader ? task.process.usage() : task.usage;
     return {
       signo,
       code,
-      pid: process.pid,
-      uid: process.leader.creds.uid,
+      pid: task.tid,
+      uid: task.creds.uid,
       status,
       utime: ticks(usage.utime),
       stime: ticks(usage.stime),
     };
   }
 
-  /** All threads run again after a stop. */
-  resume(process: Process): void {
-    process.stopSignal = 0;
-    process.stopComplete = false;
-    process.stopUnreported = false;
-    for (const task of process.threads.values()) {
-      if (task.state === "T") this.#kernel.scheduler.wake(task);
-    }
-  }
-
   /** prepare_signal: stop and continue signals cancel each other. False if the signal is to be dropped. */
   #prepare(process: Process, task: Task, signo: number): boolean {
-    if (process.exiting) return signo === SIGKILL;
+    // On its way out anyway: the signal is dropped.
+    if (process.exiting) return false;
     const bit = sigbit(signo);
     if ((bit & STOP_SIGNALS) !== 0n) this.#flushAll(process, sigbit(SIGCONT));
     if (signo === SIGCONT) {
       this.#flushAll(process, STOP_SIGNALS);
-      if (process.stopSignal !== 0) {
-        const reported = process.stopComplete;
-        this.resume(process);
-        if (reported) {
-          process.continueUnreported = true;
-          this.notifyParentOfStop(process, CLD_CONTINUED);
-        }
-      }
+      continueGroup(task);
     }
     // pid 1 of this system runs no guest code: nothing can be delivered to it.
     if (process === this.#kernel.init) return false;
     const blocked =
       (task.sigmask & bit) !== 0n || ((task.savedSigmask ?? 0n) & bit) !== 0n || (task.waitedFor & bit) !== 0n;
-    return blocked || signo === SIGKILL || signo === SIGSTOP || !this.isIgnored(process, signo);
+    if (blocked || signo === SIGKILL || signo === SIGSTOP || task.trace !== null) return true;
+    return !this.isIgnored(process, signo);
   }
 
   #flushAll(process: Process, signals: SigSet): void {
@@ -177,7 +179,9 @@ export class Signals {
     for (const task of process.threads.values()) task.pending.flush(signals);
   }
 
+  /** Whether `task` would take the signal: it does not block it and is not stopped (wants_signal). */
   #wants(task: Task, signo: number): boolean {
+    if ((task.state === "t" || task.state === "T") && signo !== SIGKILL) return false;
     return (sigbit(signo) & (~task.sigmask | task.waitedFor)) !== 0n;
   }
 
@@ -195,6 +199,7 @@ export class Signals {
     const fatal = task.fatalSignalPending();
     const { waiting } = task;
     if (waiting !== null && (fatal || !waiting.uninterruptible)) waiting.end("signal");
-    if (task.state === "T" && fatal) this.#kernel.scheduler.wake(task);
+    if (!fatal) return;
+    if (task.state === "T" || (task.state === "t" && task.stop?.killable)) this.#kernel.scheduler.wake(task);
   }
 }

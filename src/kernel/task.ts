@@ -10,11 +10,14 @@ import type { Kernel } from "./kernel.ts";
 import { type Process, Usage } from "./process.ts";
 import type { Rseq } from "./rseq.ts";
 import { type SigInfo, SIGKILL, type SigSet, SignalQueue, sigbit } from "./siginfo.ts";
+import { JOBCTL_PENDING_MASK } from "./group-stop.ts";
 import { Args } from "./syscall/table.ts";
+import type { Trace } from "./trace.ts";
+import type { TraceStop } from "./trace-stop.ts";
 import { type Wait, WaitQueue } from "./wait.ts";
 
-/** As /proc/PID/stat shows it: running or runnable, sleeping, uninterruptible, stopped, zombie, dead. */
-export type TaskState = "R" | "S" | "D" | "T" | "Z" | "X";
+/** As /proc/PID/stat shows it: running or runnable, sleeping, uninterruptible, stopped, stopped for a tracer, zombie, dead. */
+export type TaskState = "R" | "S" | "D" | "T" | "t" | "Z" | "X";
 
 /** sigaltstack(2). flags as given (SS_AUTODISARM); size 0 means disabled. */
 export interface AltStack {
@@ -58,6 +61,22 @@ export class Task {
   restart: (() => number | Generator<Wait, number>) | null = null;
   /** Something is to be done before the next guest instruction: signals, exit, stop. Checked on every return to user mode. */
   work = false;
+
+  /** JOBCTL_*: what it has to do with stops (group-stop.ts). */
+  jobctl = 0;
+  /** Set while another thread traces it. */
+  trace: Trace | null = null;
+  /** The stop for a tracer that it is in, or has been let out of and not looked at yet. */
+  stop: TraceStop | null = null;
+  /** Whom it traces. */
+  readonly tracees = new Set<Task>();
+  /** Its exit has been announced to the tracer (PTRACE_EVENT_EXIT). */
+  exitAnnounced = false;
+  /** exit(2) has been called: gone before the next instruction, with exitStatus. */
+  leaving = false;
+  /** The call that a signal interrupted: -ERESTART*, and where it would go on; 0: none, or decided (signal-delivery.ts). */
+  restartCode = 0;
+  restartPc = 0;
 
   sigmask: SigSet = 0n;
   /** Put back after the handler or the call has returned (ppoll, sigsuspend). */
@@ -176,7 +195,7 @@ export class Task {
     if (this.process.exiting || this.process.execTask !== null) return true;
     return (
       ((this.pending.set | this.process.pending.set) & (~this.sigmask | this.waitedFor)) !== 0n ||
-      this.process.stopPending(this)
+      (this.jobctl & JOBCTL_PENDING_MASK) !== 0
     );
   }
   /** SIGKILL or the end of the process is pending. */

@@ -17,7 +17,9 @@ import { groupExit } from "./exit.ts";
 import { SYSCALL_CHARGE } from "./scheduler.ts";
 import { BUS_ADRALN, ILL_ILLOPC, SIGBUS, SIGILL, SIGKILL, SIGTRAP, TRAP_BRKPT } from "./siginfo.ts";
 import { returnToUser } from "./signal-delivery.ts";
+import type { SyscallResult } from "./syscall/table.ts";
 import type { Task } from "./task.ts";
+import { tracedCall } from "./trace-stop.ts";
 
 const REG_A0 = 10;
 const REG_A7 = 17;
@@ -70,13 +72,25 @@ function systemCall(task: Task): boolean {
   const { strace, syscalls } = task.kernel;
   if (strace !== null) strace.enter(task, nr);
   const handler = nr < syscalls.handlers.length ? syscalls.handlers[nr] : undefined;
-  const result = handler === undefined ? syscalls.unknown(task, nr) : handler(task, task.args);
+  const result =
+    task.trace !== null && task.trace.syscalls !== "run"
+      ? tracedCall(task, (next) => dispatch(task, next))
+      : handler === undefined
+        ? syscalls.unknown(task, nr)
+        : handler(task, task.args);
   if (typeof result === "number") {
     endCall(task, result);
     return task.hart !== null;
   }
   task.call = result;
   return resumeCall(task);
+}
+
+/** A call that is not on the fast way. */
+function dispatch(task: Task, nr: number): SyscallResult {
+  const { syscalls } = task.kernel;
+  const handler = syscalls.handlers[nr];
+  return handler === undefined ? syscalls.unknown(task, nr) : handler(task, task.args);
 }
 
 /** Runs a waiting call on: true if it has ended (and the task is still there), false if it waits (again). */
@@ -86,7 +100,7 @@ function resumeCall(task: Task): boolean {
     task.waiting = value;
     if (value.reason === undefined) {
       task.usage.voluntarySwitches++;
-      task.kernel.scheduler.suspend(task, value.uninterruptible ? "D" : "S");
+      task.kernel.scheduler.suspend(task, value.state);
       return false;
     }
     // Woken before it could sleep.
@@ -103,6 +117,7 @@ function endCall(task: Task, result: number): void {
   const { strace } = task.kernel;
   if (strace !== null) strace.leave(task, result);
   if (task.exited) return;
+  if (task.trace !== null && task.trace.syscalls === "trace") task.trace.callEnded = task.work = true;
   if (task.callNr < 0) return;
   task.regs.setNumber(REG_A0, result);
   if (result <= -ERESTARTSYS && result > -4095) {

@@ -1,10 +1,21 @@
-// Waiting for children (kernel/exit.c: do_wait): which of them qualify, what each has to report, and the wait itself. wait4 and waitid
+// Waiting for children and tracees (kernel/exit.c: do_wait): which of them qualify, what each has to report, and the wait itself. wait4 and waitid
 // (syscall/process.ts) are its callers.
 import { ECHILD, ERESTARTSYS } from "../base/errno.ts";
-import { reap } from "./exit.ts";
-import { type Process, Usage } from "./process.ts";
-import { CLD_CONTINUED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SIGCHLD, SIGCONT } from "./siginfo.ts";
+import { COREDUMPED, exitStatusOf, reap, reapTracee } from "./exit.ts";
+import { JOBCTL_LISTENING } from "./group-stop.ts";
+import type { Process, Usage } from "./process.ts";
+import {
+  CLD_CONTINUED,
+  CLD_DUMPED,
+  CLD_EXITED,
+  CLD_KILLED,
+  CLD_STOPPED,
+  CLD_TRAPPED,
+  SIGCHLD,
+  SIGCONT,
+} from "./siginfo.ts";
 import type { Task } from "./task.ts";
+import { parentTask } from "./trace.ts";
 import { type Wait, wait } from "./wait.ts";
 
 export const WNOHANG = 1;
@@ -17,9 +28,10 @@ export const __WNOTHREAD = 0x20000000;
 export const __WALL = 0x40000000;
 export const __WCLONE = 0x80000000;
 
-/** Which children, and which of their changes (W*). */
+/** Which children and tracees, and which of their changes (W*). */
 export interface WaitRequest {
-  readonly matches: (child: Process) => boolean;
+  /** By a process's first thread, or by a thread that is traced. */
+  readonly matches: (task: Task) => boolean;
   readonly options: number;
 }
 
@@ -38,14 +50,25 @@ export interface ChildReport {
 /** A report; null: nothing yet and WNOHANG; -ECHILD without a child that qualifies; -ERESTARTSYS. */
 export type WaitOutcome = ChildReport | null | number;
 
-/** One look at the children, without waiting: null if some qualify but none has anything to report. */
+/** One look at the children and tracees, without waiting: null if some qualify but none has anything to report. */
 export function lookForChild(task: Task, request: WaitRequest): WaitOutcome {
+  const { process } = task;
+  const alone = (request.options & __WNOTHREAD) !== 0;
   let some = false;
-  for (const child of task.process.children) {
-    if (!request.matches(child) || !isEligible(child, request.options)) continue;
+  for (const child of process.children) {
+    if (alone && parentTask(child) !== task) continue;
+    const report = consider(child.leader, request, { tracing: false });
+    if (report === "nothing") continue;
     some = true;
-    const report = reportOf(child, request.options);
-    if (report !== null) return report;
+    if (report !== "later") return report;
+  }
+  for (const thread of alone ? [task] : process.threads.values()) {
+    for (const tracee of thread.tracees) {
+      const report = consider(tracee, request, { tracing: true });
+      if (report === "nothing") continue;
+      some = true;
+      if (report !== "later") return report;
+    }
   }
   return some ? null : -ECHILD;
 }
@@ -70,32 +93,68 @@ function isEligible(child: Process, options: number): boolean {
   return (child.exitSignal !== SIGCHLD) === ((options & __WCLONE) !== 0);
 }
 
-function reportOf(child: Process, options: number): ChildReport | null {
+/** A report; "later": there may be one some time; "nothing": not one to wait for (wait_consider_task). */
+function consider(task: Task, request: WaitRequest, as: { tracing: boolean }): ChildReport | "later" | "nothing" {
+  const { options, matches } = request;
+  const { process, trace } = task;
+  if (task.state === "X" || !matches(task) || !(as.tracing || isEligible(process, options))) return "nothing";
+  // Traced by its parent: what it reports is a tracee's.
+  const tracing = as.tracing || (trace !== null && trace.tracer.process === process.parent);
+  let left: "later" | "nothing" = "later";
+  if (task.state === "Z") {
+    // A leader whose threads live, or have not been waited for, is no zombie yet; one that is traced is its tracer's.
+    const delayed = task.isLeader && (process.state === "alive" || process.tracedZombies.size > 0);
+    if (!delayed && (tracing || trace === null))
+      return (options & WEXITED) === 0 ? "nothing" : exitReport(task, options);
+    if (tracing && (options & (WCONTINUED | WEXITED)) === 0) left = "nothing";
+  }
+  return stopReport(task, options, tracing) ?? continueReport(task, options) ?? left;
+}
+
+/** What all reports about a thread say. */
+const about = (task: Task): { pid: number; uid: number; usage: Usage } => ({
+  pid: task.tid,
+  uid: task.creds.uid,
+  usage: usageWithChildren(task.process),
+});
+
+/** wait_task_zombie. */
+function exitReport(task: Task, options: number): ChildReport {
+  const status = exitStatusOf(task);
+  const common = { ...about(task), status };
+  if ((options & WNOWAIT) === 0) {
+    if (task.trace !== null) reapTracee(task);
+    else reap(task.process);
+  }
+  const detail = status & 0x7f;
+  if (detail === 0) return { ...common, code: CLD_EXITED, detail: (status >> 8) & 0xff };
+  return { ...common, code: (status & COREDUMPED) !== 0 ? CLD_DUMPED : CLD_KILLED, detail };
+}
+
+/** wait_task_stopped: a tracer sees the thread's own stops, whatever the options; a parent those of the process. */
+function stopReport(task: Task, options: number, tracing: boolean): ChildReport | null {
+  const { process, stop } = task;
   const keep = (options & WNOWAIT) !== 0;
-  const { pid } = child;
-  const { uid } = child.leader.creds;
-  if (child.state === "zombie") {
-    if ((options & WEXITED) === 0) return null;
-    const usage = usageWithChildren(child);
-    const status = child.exitStatus;
-    if (!keep) reap(child);
-    const signal = status & 0x7f;
-    return signal === 0
-      ? { pid, uid, status, code: CLD_EXITED, detail: (status >> 8) & 0xff, usage }
-      : { pid, uid, status, code: CLD_KILLED, detail: signal, usage };
+  let detail = 0;
+  if (tracing) {
+    if (task.state !== "t" || stop === null || (task.jobctl & JOBCTL_LISTENING) !== 0) return null;
+    detail = stop.code;
+    if (!keep) stop.code = 0;
+  } else {
+    if ((options & WUNTRACED) === 0 || !process.stopComplete) return null;
+    detail = process.stopSignal;
+    if (!keep) process.stopSignal = 0;
   }
-  if ((options & WUNTRACED) !== 0 && child.stopSignal !== 0 && child.stopComplete && child.stopUnreported) {
-    const signal = child.stopSignal;
-    if (!keep) child.stopUnreported = false;
-    const usage = usageWithChildren(child);
-    return { pid, uid, status: (signal << 8) | 0x7f, code: CLD_STOPPED, detail: signal, usage };
-  }
-  if ((options & WCONTINUED) !== 0 && child.continueUnreported) {
-    if (!keep) child.continueUnreported = false;
-    const usage = usageWithChildren(child);
-    return { pid, uid, status: 0xffff, code: CLD_CONTINUED, detail: SIGCONT, usage };
-  }
-  return null;
+  if (detail === 0) return null;
+  return { ...about(task), status: (detail << 8) | 0x7f, code: tracing ? CLD_TRAPPED : CLD_STOPPED, detail };
+}
+
+/** wait_task_continued. */
+function continueReport(task: Task, options: number): ChildReport | null {
+  const { process } = task;
+  if ((options & WCONTINUED) === 0 || !process.continueUnreported) return null;
+  if ((options & WNOWAIT) === 0) process.continueUnreported = false;
+  return { ...about(task), status: 0xffff, code: CLD_CONTINUED, detail: SIGCONT };
 }
 
 /** RUSAGE_BOTH. */

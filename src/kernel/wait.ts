@@ -6,7 +6,7 @@
 //     if (n !== -EAGAIN || nonblocking) return n;
 //     if ((yield* wait(task, pipe.readers)) === "signal") return -ERESTARTSYS;
 //   }
-import type { Task } from "./task.ts";
+import type { Task, TaskState } from "./task.ts";
 import type { Timer } from "./timer.ts";
 
 /** Why a wait ended. */
@@ -56,6 +56,8 @@ export class WaitQueue {
 export class Wait implements QueueEntry {
   readonly task: Task;
   readonly uninterruptible: boolean;
+  /** The state of the task while it waits. */
+  readonly state: TaskState;
   /** Undefined while waiting. */
   reason: WakeReason | undefined = undefined;
   readonly #queues: readonly WaitQueue[];
@@ -64,6 +66,7 @@ export class Wait implements QueueEntry {
   constructor(task: Task, queues: readonly WaitQueue[], options: WaitOptions) {
     this.task = task;
     this.uninterruptible = options.uninterruptible === true;
+    this.state = this.uninterruptible ? "D" : "S";
     this.#queues = queues;
     for (const queue of queues) queue.add(this);
     if (options.deadline !== undefined && options.deadline !== Infinity) {

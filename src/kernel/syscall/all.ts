@@ -19,6 +19,7 @@ import { pollCalls } from "./poll.ts";
 import { messageCalls } from "./msg.ts";
 import { processCalls } from "./process.ts";
 import { processVmCalls } from "./process-vm.ts";
+import { ptraceCalls } from "./ptrace.ts";
 import { schedCalls } from "./sched.ts";
 import { semCalls } from "./sem.ts";
 import { shmCalls } from "./shm.ts";
@@ -38,6 +39,7 @@ export const ALL_CALLS: readonly SyscallEntry[] = [
   ...mshareCalls,
   ...processCalls,
   ...processVmCalls,
+  ...ptraceCalls,
   ...identityCalls,
   ...limitCalls,
   ...schedCalls,

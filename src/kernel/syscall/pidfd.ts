@@ -1,11 +1,11 @@
 // The pidfd family: pidfd_open, pidfd_send_signal, pidfd_getfd. waitid(P_PIDFD) and clone(CLONE_PIDFD) are in the process family.
 import { EBADF, EINVAL, EPERM, ESRCH } from "../../base/errno.ts";
-import { CAP_SYS_PTRACE } from "../creds.ts";
 import { O_NONBLOCK } from "../fs/abi.ts";
 import { PidFile } from "../fs/pidfd.ts";
 import { SubjectDir } from "../fs/procfs/pid.ts";
 import { reapMemory } from "../oom.ts";
 import type { Process } from "../process.ts";
+import { ptraceMayAccess } from "../ptrace.ts";
 import { RLIMIT_NOFILE } from "../rlimit.ts";
 import { SI_TKILL, SI_USER, type SigInfo } from "../siginfo.ts";
 import type { Task } from "../task.ts";
@@ -86,22 +86,13 @@ function pidfdSendSignal(task: Task, args: Args): number {
     : signalProcess(task, file.process, info);
 }
 
-/** Whether `task` could attach to `target` with ptrace (ptrace_may_access, PTRACE_MODE_ATTACH_REALCREDS). */
-function mayAttach(task: Task, target: Process): boolean {
-  if (target === task.process || task.capable(CAP_SYS_PTRACE)) return true;
-  const { uid, gid } = task.creds;
-  const theirs = target.leader.creds;
-  const sameUser = uid === theirs.euid && uid === theirs.suid && uid === theirs.uid;
-  const sameGroup = gid === theirs.egid && gid === theirs.sgid && gid === theirs.gid;
-  return sameUser && sameGroup && target.dumpable === 1;
-}
-
 function pidfdGetfd(task: Task, args: Args): number {
   if (args.u32(2) !== 0) return -EINVAL;
   const pidfd = task.files.io(args.i32(0));
   if (!(pidfd instanceof PidFile)) return -EBADF;
   if (pidfd.gone) return -ESRCH;
-  if (!mayAttach(task, pidfd.process)) return -EPERM;
+  const denied = ptraceMayAccess(task, pidfd.process.leader, { creds: "real", attach: true });
+  if (denied !== 0) return denied;
   const files = (pidfd.thread ?? pidfd.process.anyTask)?.filesOrNull ?? null;
   if (files === null) return -ESRCH;
   const file = files.get(args.i32(1));

@@ -6,6 +6,7 @@ import { copyFromUser, copyToUser, putUser32, putUser64, readString } from "../.
 import { CAP_SETPCAP, CAP_SYS_RESOURCE } from "../creds.ts";
 import { NSIG } from "../siginfo.ts";
 import type { Task } from "../task.ts";
+import { setPtracer } from "../yama.ts";
 import type { Args } from "./table.ts";
 
 const CAP_LAST_CAP = 40;
@@ -229,6 +230,7 @@ const OPTIONS: ReadonlyMap<number, Option> = new Map<number, Option>([
   [52, (_task, args) => (unused(args, 2) ? -ENODEV : -EINVAL)],
   [53, (_task, args) => (unused(args, 3) ? -ENODEV : -EINVAL)],
   [0x53564d41, setVma],
+  [0x59616d61, (task, args) => setPtracer(task, args.i32(1))],
 ]);
 
 const PR_MCE_KILL_CLEAR = 0;

@@ -20,7 +20,7 @@ function transfer(task: Task, args: Args, options: { write: boolean }): number {
   if (total === 0) return 0;
   const target = task.kernel.task(args.i32(0));
   if (target === undefined) return -ESRCH;
-  const denied = ptraceMayAccess(task, target, { creds: "real" });
+  const denied = ptraceMayAccess(task, target, { creds: "real", attach: true });
   if (denied !== 0) return denied;
   const mm = target.mmOrNull;
   if (mm === null) return -ESRCH;

@@ -19,7 +19,7 @@ import { type CloneRequest, clone } from "../clone.ts";
 import { execve } from "../exec.ts";
 import { exitTask, groupExit } from "../exit.ts";
 import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_NONBLOCK } from "../fs/abi.ts";
-import { processOfPidfd } from "../fs/pidfd.ts";
+import { PidFile } from "../fs/pidfd.ts";
 import { type Process, ProcessGroup, Session } from "../process.ts";
 import { NSIG, SIGCHLD } from "../siginfo.ts";
 import type { Task } from "../task.ts";
@@ -195,7 +195,14 @@ function sysUnshare(task: Task, args: Args): number {
 // exit
 
 function sysExit(task: Task, args: Args): number {
-  exitTask(task, (args.i32(0) & 0xff) << 8);
+  const status = (args.i32(0) & 0xff) << 8;
+  if (task.trace === null) {
+    exitTask(task, status);
+  } else {
+    // A tracer may want it to stop before.
+    task.exitStatus = status;
+    task.leaving = task.work = true;
+  }
   return 0;
 }
 
@@ -222,7 +229,7 @@ function* finishLater(outcome: Generator<Wait, WaitOutcome>, finish: Finish): Ge
 const inGroup =
   (pgid: number): WaitRequest["matches"] =>
   (child) =>
-    child.group.pgid === pgid;
+    child.process.group.pgid === pgid;
 const anyChild = (): boolean => true;
 
 function sysWait4(task: Task, args: Args): SyscallResult {
@@ -238,7 +245,7 @@ function sysWait4(task: Task, args: Args): SyscallResult {
         ? inGroup(-pid)
         : pid === 0
           ? inGroup(pgid)
-          : (child: Process): boolean => child.pid === pid;
+          : (child: Task): boolean => child.tid === pid;
   return waitThen(task, { matches, options: options | w.WEXITED }, (outcome) => {
     if (outcome === null) return 0;
     if (typeof outcome === "number") return outcome;
@@ -270,7 +277,7 @@ function sysWaitid(task: Task, args: Args): SyscallResult {
       return waitThen(task, { matches: anyChild, options }, finish);
     case P_PID:
       if (id <= 0) return -EINVAL;
-      return waitThen(task, { matches: (child) => child.pid === id, options }, finish);
+      return waitThen(task, { matches: (child) => child.tid === id, options }, finish);
     case P_PGID:
       if (id < 0) return -EINVAL;
       return waitThen(task, { matches: inGroup(id === 0 ? task.process.group.pgid : id), options }, finish);
@@ -284,9 +291,8 @@ function sysWaitid(task: Task, args: Args): SyscallResult {
 function waitPidfd(task: Task, fd: number, options: number, finish: Finish): SyscallResult {
   if (fd < 0) return -EINVAL;
   const file = task.files.io(fd);
-  const process = processOfPidfd(task, fd);
-  if (file === undefined || typeof process === "number") return -EBADF;
-  const request = { matches: (child: Process): boolean => child === process, options };
+  if (!(file instanceof PidFile)) return -EBADF;
+  const request = { matches: (child: Task): boolean => child === (file.thread ?? file.process.leader), options };
   if ((file.flags & O_NONBLOCK) === 0) return waitThen(task, request, finish);
   const outcome = lookForChild(task, request);
   return outcome === null && (options & w.WNOHANG) === 0 ? -EAGAIN : finish(outcome);

@@ -3,6 +3,7 @@
 import { EINVAL, ENOENT, ESRCH } from "../../../base/errno.ts";
 import type { Mm } from "../../../mm/mm.ts";
 import type { Process } from "../../process.ts";
+import type { AccessMode } from "../../ptrace.ts";
 import type { Task } from "../../task.ts";
 import { S_IFLNK, S_IFREG } from "../abi.ts";
 import type { OpenFile } from "../file.ts";
@@ -113,9 +114,11 @@ type MemoryOpener = (opener: Task, mm: Mm, path: Path, flags: number) => OpenFil
 class MemoryInode extends PseudoInode {
   readonly #subject: Subject;
   readonly #make: MemoryOpener;
-  constructor(fs: Filesystem, mode: number, subject: Subject, make: MemoryOpener) {
+  readonly #access: AccessMode;
+  constructor(fs: Filesystem, mode: number, subject: Subject, make: MemoryOpener, access: AccessMode) {
     super(fs, S_IFREG | mode);
     this.#subject = subject;
+    this.#access = access;
     this.#make = make;
     this.blksize = 1024;
   }
@@ -123,7 +126,7 @@ class MemoryInode extends PseudoInode {
     return this.#subject.owner();
   }
   override open(opener: Task, path: Path, flags: number): OpenFile | number {
-    const mm = this.#subject.memory(opener);
+    const mm = this.#subject.memory(opener, this.#access);
     if (mm === null) return -ESRCH;
     return typeof mm === "number" ? mm : this.#make(opener, mm, path, flags);
   }
@@ -131,9 +134,9 @@ class MemoryInode extends PseudoInode {
 
 /** A file of its own kind about memory. */
 export const memoryFile =
-  (mode: number, make: MemoryOpener): Maker =>
+  (mode: number, make: MemoryOpener, access: AccessMode = { creds: "fs" }): Maker =>
   (fs, subject) =>
-    new MemoryInode(fs, mode, subject, make);
+    new MemoryInode(fs, mode, subject, make, access);
 
 /** A decimal setting that the process itself or root writes. */
 export function setting(

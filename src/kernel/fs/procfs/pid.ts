@@ -201,7 +201,7 @@ const ENTRIES: readonly Entry[] = [
   both("maps", memory(0o444, mapsText, "empty")),
   both(
     "mem",
-    memoryFile(0o600, (_opener, mm, path, flags) => new MemoryFile(mm, path, flags)),
+    memoryFile(0o600, (_opener, mm, path, flags) => new MemoryFile(mm, path, flags), { creds: "fs", attach: true }),
   ),
   both(
     "cwd",
@@ -327,7 +327,7 @@ class TaskListDir extends PseudoDir {
   /** Live threads, and the leader as long as the process is not reaped. */
   #tasks(): Task[] {
     const { process } = this.#subject;
-    const rest = [...process.threads.values()].filter((task) => task !== process.leader);
+    const rest = [...process.threads.values(), ...process.tracedZombies].filter((task) => task !== process.leader);
     return process.state === "dead" ? [] : [process.leader, ...rest];
   }
   #dir(task: Task): SubjectDir {

@@ -31,6 +31,7 @@ const STATE_NAMES = {
   S: "S (sleeping)",
   D: "D (disk sleep)",
   T: "T (stopped)",
+  t: "t (tracing stop)",
   Z: "Z (zombie)",
   X: "X (dead)",
 } as const;
@@ -132,7 +133,7 @@ export function statusText(task: Task): string {
     ids("Ngid", 0) +
     ids("Pid", task.tid) +
     ids("PPid", parentPid(task)) +
-    ids("TracerPid", 0) +
+    ids("TracerPid", task.trace?.tracer.tid ?? 0) +
     ids("Uid", creds.uid, creds.euid, creds.suid, creds.fsuid) +
     ids("Gid", creds.gid, creds.egid, creds.sgid, creds.fsgid) +
     ids("FDSize", task.filesOrNull?.capacity ?? 0) +

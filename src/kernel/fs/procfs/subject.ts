@@ -3,7 +3,7 @@
 import { EACCES, ESRCH } from "../../../base/errno.ts";
 import type { Mm } from "../../../mm/mm.ts";
 import type { Process } from "../../process.ts";
-import { ptraceMayAccess } from "../../ptrace.ts";
+import { type AccessMode, ptraceMayAccess } from "../../ptrace.ts";
 import type { Task } from "../../task.ts";
 import type { Owner } from "./node.ts";
 
@@ -35,14 +35,14 @@ export class Subject {
   }
 
   /** The task if `reader` may inspect it: else -ESRCH or -EACCES. */
-  inspect(reader: Task): Task | number {
+  inspect(reader: Task, mode: AccessMode = { creds: "fs" }): Task | number {
     const { task } = this;
     if (task === null) return -ESRCH;
-    return ptraceMayAccess(reader, task, { creds: "fs" }) < 0 ? -EACCES : task;
+    return ptraceMayAccess(reader, task, mode) < 0 ? -EACCES : task;
   }
   /** Its memory for `reader` (proc_mem_open): -ESRCH, -EACCES, or null after exit. */
-  memory(reader: Task): Mm | null | number {
-    const task = this.inspect(reader);
+  memory(reader: Task, mode?: AccessMode): Mm | null | number {
+    const task = this.inspect(reader, mode);
     return typeof task === "number" ? task : task.mmOrNull;
   }
 }

@@ -1,12 +1,14 @@
 // /proc/sys: the settings of the kernel. Those that do something here can be written; the others say what is so and are read-only, except for a
 // few that only advise (swappiness and the like), which are kept.
 
-import { EACCES, EINVAL } from "../../../base/errno.ts";
+import { EACCES, EINVAL, EPERM } from "../../../base/errno.ts";
 import { MAX_MAP_COUNT, MMAP_MIN_ADDR, PID_MAX } from "../../../base/limits.ts";
 import { PAGE_SIZE } from "../../../base/numbers.ts";
 import type { Overcommit } from "../../../mm/memory-manager.ts";
+import { CAP_SYS_PTRACE } from "../../creds.ts";
 import type { Kernel } from "../../kernel.ts";
 import type { Task } from "../../task.ts";
+import { SCOPE_NO_ATTACH } from "../../yama.ts";
 import type { Filesystem } from "../inode.ts";
 import { parseNumber } from "./format.ts";
 import { StaticDir, TextInode } from "./node.ts";
@@ -17,7 +19,7 @@ const UTS_LEN = 64;
 /** A setting: how it reads, and what writing it does (absent: read-only). */
 interface Setting {
   readonly read?: () => string | number;
-  readonly write?: (text: string) => number;
+  readonly write?: (text: string, task: Task) => number;
   readonly mode?: number;
 }
 
@@ -111,6 +113,22 @@ function kernelSettings(kernel: Kernel): Tree {
     tainted: fixed(0),
     "threads-max": fixed(Math.floor((kernel.memory.frames.total * PAGE_SIZE) / (8 * 16384))),
     version: fixed(uts.version),
+    yama: { ptrace_scope: ptraceScope(kernel) },
+  };
+}
+
+/** Once at its highest it stays there (yama_dointvec_minmax). */
+function ptraceScope(kernel: Kernel): Setting {
+  return {
+    read: () => kernel.ptraceScope,
+    write: (written, task) => {
+      const value = parseNumber(written);
+      if (!task.capable(CAP_SYS_PTRACE)) return -EPERM;
+      const low = kernel.ptraceScope === SCOPE_NO_ATTACH ? SCOPE_NO_ATTACH : 0;
+      if (value === undefined || value < low || value > SCOPE_NO_ATTACH) return -EINVAL;
+      kernel.ptraceScope = value;
+      return 0;
+    },
   };
 }
 
@@ -191,7 +209,7 @@ function fill(fs: Filesystem, directory: StaticDir, tree: Tree): StaticDir {
     const mode = entry.mode ?? 0o644;
     const actions = {
       ...(read && { read: () => `${read()}\n` }),
-      ...(write && { write: (_task: unknown, written: string) => write(written) }),
+      ...(write && { write: (task: Task, written: string) => write(written, task) }),
     };
     directory.add(name, new SettingInode(fs, mode, actions));
   }

@@ -22,6 +22,7 @@ const SLEEPS: ReadonlyMap<number, string> = new Map([
 /** Without newline, as Linux writes it; "0" for a task that does not sleep, or sleeps in a call whose place differs by file. */
 export function wchan(task: Task): string {
   if (task.state === "T") return "do_signal_stop";
+  if (task.state === "t") return "ptrace_stop";
   if (task.call === null || task.exited) return "0";
   return SLEEPS.get(task.callNr) ?? "0";
 }
