@@ -11,6 +11,8 @@ import { prepareAnonVma } from "./anon-vma.ts";
 import { BUS_ADRERR, FAULT_AROUND_PAGES, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGSEGV } from "./constants.ts";
 import { FRAME_DIRTY, FRAME_EXCLUSIVE, FRAME_FALLOCATED, FRAME_LAZYFREE, KIND_ANON, KIND_ZERO } from "./frame.ts";
 import type { MemoryGroup } from "./memcg.ts";
+import { hugetlbFault } from "./hugetlb-fault.ts";
+import { isHugetlb } from "./hugetlb-vma.ts";
 import type { Mm } from "./mm.ts";
 import { PAGE_NOMEM } from "./object.ts";
 import { PTE_PRESENT, ensureTable, findTable, leafIndex, protectionBits, readLeaf } from "./page-table.ts";
@@ -37,6 +39,7 @@ const MINOR = 0;
 const MAJOR = 1;
 const OOM = 2;
 const BUS = 3;
+const HUGETLB_OUTCOMES = { done: MINOR, bus: BUS, oom: OOM } as const;
 
 /** Whether a VMA's flags allow an access (riscv access_error: write implies read, execute-only is execute-only). */
 export function isAllowed(vmFlags: number, access: number): boolean {
@@ -246,6 +249,7 @@ export function permits(pte: number, access: number): boolean {
  * The page counts for `rss` (null: for nobody). The rights have been checked, except for forced access, which leaves the entry unwritable.
  */
 export function resolvePage(space: Mm, va: number, vma: Vma, shift: number, access: number, rss: Mm | null): number {
+  if (isHugetlb(vma)) return HUGETLB_OUTCOMES[hugetlbFault(space, va, vma, shift, access, rss)];
   const { ram } = space.memory;
   let table = findTable(ram, space.root, va);
   if (table === 0) {

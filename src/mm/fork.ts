@@ -5,6 +5,7 @@ import { PTE_A, PTE_D, PTE_W } from "../machine/pte.ts";
 import { accountVm } from "./accounting.ts";
 import { forkAnonVma } from "./anon-vma.ts";
 import { FRAME_EXCLUSIVE, KIND_ANON, KIND_ZERO } from "./frame.ts";
+import { copyHugetlb, isHugetlb } from "./hugetlb-vma.ts";
 import { linkVma } from "./merge.ts";
 import type { Mm } from "./mm.ts";
 import { PTE_PRESENT, ensureTable, findTable, leafIndex, nextTableAddress } from "./page-table.ts";
@@ -62,6 +63,8 @@ function copyVma(child: Mm, source: Vma, gather: Gather): boolean {
   const copy = new Vma(child, source.start, source.end, flags, source.pgoff, source.file);
   copy.name = source.name;
   copy.anonName = source.anonName;
+  // The reservations stay with the parent.
+  if (source.hugetlb !== null) copy.hugetlb = { map: null, unmapped: false };
   const wiped = (source.flags & VM_WIPEONFORK) !== 0;
   if (!wiped) forkAnonVma(copy, source);
   linkVma(copy);
@@ -69,6 +72,7 @@ function copyVma(child: Mm, source: Vma, gather: Gather): boolean {
   if (source.window !== null) return source.window.fork(child, copy, gather);
   // Without private pages a fault in the child finds everything again (vma_needs_copy).
   if (wiped || source.anonVma === null) return true;
+  if (isHugetlb(source)) return copyHugetlb(child, source, gather);
   return copyPages(child, source, gather);
 }
 

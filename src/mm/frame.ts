@@ -62,6 +62,8 @@ export class FrameAllocator {
   freed = 0;
   /** Fill freed frames with a pattern, so that a use after free shows (on with verify). */
   poison = false;
+  /** The last reference to a hugetlb page is gone, which is its first frame's: it goes back to its pool. hugetlb.ts sets it. */
+  onHugetlbFree: (pfn: Pfn) => void = () => {};
 
   #next: Int32Array;
   #blockHead: Int32Array;
@@ -142,6 +144,44 @@ export class FrameAllocator {
     return asPfn(first);
   }
 
+  /**
+   * Takes 2^order contiguous frames (order 9 or more) from a frame that is a multiple of as many, without a reference: the caller keeps count of the first
+   * one for all. Returns the first, or 0 if nowhere so many are free together. `freeContiguous` gives them back.
+   */
+  allocateContiguous(order: number, kind: number): Pfn {
+    const blocks = 1 << (order - BLOCK_SHIFT);
+    const block = blocks === 1 ? this.#whole : this.#findRun(blocks);
+    if (block === NONE) return asPfn(0);
+    for (let i = block; i < block + blocks; i++) {
+      this.#whole = this.#unlink(i, this.#whole);
+      this.#blockHead[i] = NONE;
+      this.#blockFree[i] = 0;
+    }
+    const first = block << BLOCK_SHIFT;
+    const count = 1 << order;
+    this.#free -= count;
+    this.allocated += count;
+    this.kind.fill(kind, first, first + count);
+    this.used[kind] += count;
+    if (this.used[kind] > this.peak[kind]) this.peak[kind] = this.used[kind];
+    return asPfn(first);
+  }
+
+  /** Frees what `allocateContiguous` gave; nothing maps it. */
+  freeContiguous(first: Pfn, order: number): void {
+    for (let pfn = first + (1 << order) - 1; pfn >= first; pfn--) this.#freeFrame(asPfn(pfn));
+  }
+
+  /** The first of `blocks` whole blocks in a row, a multiple of `blocks`, or NONE. */
+  #findRun(blocks: number): number {
+    for (let first = 0; first + blocks <= this.#blockFree.length; first += blocks) {
+      let count = 0;
+      while (count < blocks && this.#blockFree[first + count] === BLOCK_FRAMES) count++;
+      if (count === blocks) return first;
+    }
+    return NONE;
+  }
+
   /** Drops one reference; the last one frees the frame. */
   put(pfn: Pfn): void {
     if (--this.refcount[pfn] === 0) this.#release(pfn);
@@ -152,6 +192,11 @@ export class FrameAllocator {
   #release(pfn: Pfn): void {
     if (this.mapcount[pfn] !== 0)
       throw new Error(`frame ${pfn} freed while mapped ${this.mapcount[pfn]} times (kind ${this.kind[pfn]})`);
+    if (this.kind[pfn] === KIND_HUGETLB) this.onHugetlbFree(pfn);
+    else this.#freeFrame(pfn);
+  }
+
+  #freeFrame(pfn: Pfn): void {
     if (this.poison) this.ram.fill(pfn, 0xa5);
     const group = this.group[pfn];
     if (group !== 0) {

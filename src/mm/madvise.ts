@@ -1,10 +1,11 @@
 // madvise(2) and the naming of anonymous memory, which walk VMAs in the same way (mm/madvise.c of 6.12).
 import { EACCES, EAGAIN, EBADF, EINVAL, ENOMEM, EPERM } from "../base/errno.ts";
-import { PAGE_SIZE, PMD_SIZE, type Pfn, pageAlign64 } from "../base/numbers.ts";
+import { PAGE_SIZE, PMD_SIZE, type Pfn, alignDown, pageAlign64 } from "../base/numbers.ts";
 import { ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import { PTE_A, PTE_D } from "../machine/pte.ts";
 import * as mman from "./constants.ts";
 import { FRAME_DIRTY, FRAME_LAZYFREE, KIND_ANON, KIND_FILE } from "./frame.ts";
+import { isHugetlb, poolOf } from "./hugetlb-vma.ts";
 import { mappingsOf } from "./mappings.ts";
 import { modifyVma } from "./merge.ts";
 import type { Mm } from "./mm.ts";
@@ -17,6 +18,7 @@ import {
   VM_DONTDUMP,
   VM_DROPPABLE,
   VM_HUGEPAGE,
+  VM_HUGETLB,
   VM_IO,
   VM_LOCKED,
   VM_MAYWRITE,
@@ -128,7 +130,7 @@ function adviseVma(vma: Vma, prev: Vma | null, start: number, end: number, advic
       return -EINVAL;
     case mman.MADV_COLD:
     case mman.MADV_PAGEOUT:
-      if ((vma.flags & (VM_LOCKED | VM_PFNMAP)) !== 0) return -EINVAL;
+      if ((vma.flags & (VM_LOCKED | VM_PFNMAP | VM_HUGETLB)) !== 0) return -EINVAL;
       age(vma, start, end, advice);
       return vma;
     case mman.MADV_FREE:
@@ -167,7 +169,9 @@ function advisedFlags(vma: Vma, advice: number): number {
     case mman.MADV_DONTDUMP:
       return (flags | VM_DONTDUMP) >>> 0;
     case mman.MADV_DODUMP:
-      return (flags & (VM_SPECIAL | VM_DROPPABLE)) !== 0 ? -EINVAL : (flags & ~VM_DONTDUMP) >>> 0;
+      return (flags & (isHugetlb(vma) ? VM_DROPPABLE : VM_SPECIAL | VM_DROPPABLE)) !== 0
+        ? -EINVAL
+        : (flags & ~VM_DONTDUMP) >>> 0;
     case mman.MADV_MERGEABLE:
       return (flags & (VM_SHARED | VM_SPECIAL)) !== 0 ? flags : (flags | VM_MERGEABLE) >>> 0;
     case mman.MADV_UNMERGEABLE:
@@ -209,6 +213,7 @@ function remove(vma: Vma, start: number, end: number): Visit {
 }
 
 function discard(vma: Vma, start: number, end: number, advice: number): Visit {
+  if (isHugetlb(vma)) return discardHuge(vma, start, end, advice);
   const forbidden = advice === mman.MADV_DONTNEED_LOCKED ? VM_PFNMAP : VM_PFNMAP | VM_LOCKED;
   if ((vma.flags & forbidden) !== 0) return -EINVAL;
   if (advice === mman.MADV_FREE && vma.object !== null) return -EINVAL;
@@ -219,6 +224,16 @@ function discard(vma: Vma, start: number, end: number, advice: number): Visit {
   const gather = vma.mm.memory.beginGather();
   // A shared mapping has no copies of its own; those of private windows on a region stay.
   zapRange(vma, start, end, gather, (vma.flags & VM_SHARED) !== 0 ? "shared only" : "and private copies");
+  gather.finish();
+  return vma;
+}
+
+/** As discard; no page is dropped of which only a part is in the range. */
+function discardHuge(vma: Vma, start: number, end: number, advice: number): Visit {
+  const { size } = poolOf(vma);
+  if (advice === mman.MADV_FREE || start % size !== 0) return -EINVAL;
+  const gather = vma.mm.memory.beginGather();
+  zapRange(vma, start, alignDown(end, size), gather);
   gather.finish();
   return vma;
 }

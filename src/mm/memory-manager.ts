@@ -5,6 +5,8 @@ import { PAGE_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
 import type { Ram } from "../machine/ram.ts";
 import { FrameAllocator, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_TABLE, KIND_ZERO } from "./frame.ts";
 import { type MemoryGroup, MemoryGroups } from "./memcg.ts";
+import { type HugePool, Hugetlb } from "./hugetlb.ts";
+import { AnonymousHugeFile, HugetlbObject } from "./hugetlb-object.ts";
 import { Mm } from "./mm.ts";
 import { FileObject, type MemoryObject, ShmemObject } from "./object.ts";
 import { RECLAIM_BATCH, reclaim } from "./reclaim.ts";
@@ -79,6 +81,8 @@ export class MemoryManager {
   readonly frames: FrameAllocator;
   readonly stat = new VmStat();
   readonly mms = new Set<Mm>();
+  /** Pools of huge pages. */
+  readonly hugetlb: Hugetlb;
   /** Objects that hold or may hold pages: the page cache and shmem. */
   readonly objects = new Set<MemoryObject>();
   readonly random: () => number;
@@ -113,6 +117,7 @@ export class MemoryManager {
     this.frames.uncharge = (group, kind) => {
       this.groups.uncharge(group, kind);
     };
+    this.hugetlb = new Hugetlb(this);
     this.overcommit = options.overcommit ?? 0;
     this.tlbFlush = options.tlbFlush ?? "mask";
     this.random = options.random ?? ((): number => 0.5);
@@ -206,9 +211,10 @@ export class MemoryManager {
     return this.#committed;
   }
 
-  /** vm_commit_limit, in pages. */
+  /** vm_commit_limit, in pages: what hugetlb pools hold is not for others. */
   commitLimit(): number {
-    return Math.floor((this.frames.total * this.overcommitRatio) / 100) + this.swapTotal;
+    const frames = this.frames.total - this.hugetlb.totalFrames;
+    return Math.floor((frames * this.overcommitRatio) / 100) + this.swapTotal;
   }
 
   /** __vm_enough_memory: promises `pages` more; false (and nothing is promised) if the overcommit policy refuses. */
@@ -236,6 +242,11 @@ export class MemoryManager {
   newAnonymousFile(size: number, reserve: "whole" | "none"): AnonymousFile | number {
     const object = this.newShmem(size, reserve);
     return typeof object === "number" ? object : new AnonymousFile(object, this.#nextInode++);
+  }
+
+  /** The file behind MAP_ANONYMOUS | MAP_HUGETLB, held by nobody yet. */
+  newAnonymousHugeFile(pool: HugePool, size: number): AnonymousHugeFile {
+    return new AnonymousHugeFile(new HugetlbObject(pool, size), this.#nextInode++);
   }
 
   /** Kernel-made contents to be mapped with `Mm.mapSpecial` into any number of address spaces, such as "[vdso]". */

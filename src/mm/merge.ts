@@ -4,6 +4,7 @@ import { EINVAL, ENOMEM } from "../base/errno.ts";
 import { MAX_MAP_COUNT } from "../base/limits.ts";
 import { PAGE_SIZE } from "../base/numbers.ts";
 import { type AnonVma, cloneAnonVma, unlinkAnonVmas } from "./anon-vma.ts";
+import { closeHugetlb, maySplit } from "./hugetlb-vma.ts";
 import type { Mm } from "./mm.ts";
 import { VM_SOFTDIRTY, VM_SPECIAL, Vma, type VmFile } from "./vma.ts";
 
@@ -81,6 +82,7 @@ function removeMerged(mm: Mm, vma: Vma): void {
 /** Drops what a VMA holds; it is no longer in the tree. */
 export function dispose(vma: Vma): void {
   unlinkAnonVmas(vma);
+  if (vma.hugetlb !== null) closeHugetlb(vma);
   if (vma.object !== null) vma.object.mappings.delete(vma);
   vma.file?.put();
 }
@@ -160,13 +162,14 @@ function mergeExistingRange(range: MergeRange, vma: Vma): Vma | null {
   return next;
 }
 
-/** __split_vma at `address`, strictly inside. Returns 0, or -EINVAL for a window. `keep` says which part stays the same Vma object. */
+/** __split_vma at `address`, strictly inside. Returns 0, or -EINVAL for a window and inside of a huge page. `keep` says which part stays the same Vma object. */
 export function splitVmaUnchecked(vma: Vma, address: number, keep: "lower" | "upper"): number {
-  if (vma.window !== null) return -EINVAL;
+  if (vma.window !== null || !maySplit(vma, address)) return -EINVAL;
   const other = new Vma(vma.mm, vma.start, vma.end, vma.flags, vma.pgoff, vma.file);
   other.name = vma.name;
   other.anonName = vma.anonName;
   other.anonVma = vma.anonVma;
+  if (vma.hugetlb !== null) other.hugetlb = { ...vma.hugetlb };
   cloneAnonVma(other, vma);
   const pages = (address - vma.start) / PAGE_SIZE;
   if (keep === "lower") {

@@ -3,6 +3,7 @@ import { EINVAL, ENOMEM } from "../base/errno.ts";
 import { TASK_SIZE } from "../base/limits.ts";
 import { PAGE_SIZE } from "../base/numbers.ts";
 import { presentLeaf } from "./fault.ts";
+import { isHugetlb } from "./hugetlb-vma.ts";
 import type { Mm } from "./mm.ts";
 import type { Vma, VmFile } from "./vma.ts";
 
@@ -39,6 +40,8 @@ export function mincore(mm: Mm, addr: number, length: number, hides: HidesCache)
 
 function isInCore(mm: Mm, vma: Vma, va: number): boolean {
   if (presentLeaf(mm, va) !== 0) return true;
+  // Of hugetlb files only what is mapped counts.
+  if (isHugetlb(vma)) return false;
   if (vma.window !== null) return isInRegion(vma, va);
   return vma.object !== null && vma.object.isUpToDate(vma.pageIndex(va));
 }

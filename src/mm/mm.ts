@@ -85,6 +85,8 @@ export class Mm {
   rssAnon = 0;
   rssFile = 0;
   rssShmem = 0;
+  /** 4 KiB pages that its hugetlb leaves map (HugetlbPages): not in the RSS. */
+  hugetlbPages = 0;
   /** Entries that stand for pages in swap (VmSwap). */
   swapPages = 0;
   hiwaterRss = 0;

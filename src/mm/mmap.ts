@@ -2,7 +2,7 @@
 // mshare's regions and the vdso.
 import { EACCES, EAGAIN, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM } from "../base/errno.ts";
 import { MAX_MAP_COUNT, MMAP_MIN_ADDR } from "../base/limits.ts";
-import { PAGE_SIZE, pageAlign64, pageDown, pageUp } from "../base/numbers.ts";
+import { PAGE_SIZE, alignUp, pageAlign64, pageDown, pageUp } from "../base/numbers.ts";
 import { accountVm, canDoMlock, isAccountable, mayExpandVm, mlockFutureOk } from "./accounting.ts";
 import {
   LEGACY_MAP_MASK,
@@ -11,6 +11,8 @@ import {
   MAP_FIXED_NOREPLACE,
   MAP_GROWSDOWN,
   MAP_HUGETLB,
+  MAP_HUGE_MASK,
+  MAP_HUGE_SHIFT,
   MAP_LOCKED,
   MAP_NONBLOCK,
   MAP_NORESERVE,
@@ -24,6 +26,8 @@ import {
   PROT_READ,
   PROT_WRITE,
 } from "./constants.ts";
+import { HugetlbObject } from "./hugetlb-object.ts";
+import { openHugetlb } from "./hugetlb-vma.ts";
 import { linkVma, mergeNewRange } from "./merge.ts";
 import type { Mm } from "./mm.ts";
 import { type Detached, checkSlots, completeUnmap, gatherVmas, replaceRange } from "./munmap.ts";
@@ -35,6 +39,7 @@ import {
   VM_DROPPABLE,
   VM_EXEC,
   VM_GROWSDOWN,
+  VM_HUGETLB,
   VM_LOCKED,
   VM_LOCKED_MASK,
   VM_MAYEXEC,
@@ -103,23 +108,36 @@ function roundHint(addr: number): number {
 }
 
 /**
- * Maps: the address, or -errno. The errno is that of the first check that fails, in Linux's order.
- * -ENOMEM also if huge pages are asked for: there are none (hugetlb pool of size 0).
+ * Maps: the address, or -errno. The errno is that of the first check that fails, in Linux's order. MAP_HUGETLB without a file maps huge pages of the size that
+ * the flags say (unknown: -EINVAL); these and files of hugetlbfs are mapped by whole pages, -ENOMEM if those cannot be reserved.
  */
 export function mmap(mm: Mm, request: MmapRequest): number {
+  const { flags, file } = request;
+  if ((flags & MAP_HUGETLB) === 0 || file !== null || request.unmappable !== undefined) return doMmap(mm, request);
+  const pool = mm.memory.hugetlb.poolFor((flags >>> MAP_HUGE_SHIFT) & MAP_HUGE_MASK);
+  if (pool === undefined) return -EINVAL;
+  const huge = mm.memory.newAnonymousHugeFile(pool, alignUp(request.length, pool.size));
+  huge.get();
+  const address = doMmap(mm, { ...request, file: huge });
+  huge.put();
+  return address;
+}
+
+function doMmap(mm: Mm, request: MmapRequest): number {
   const { file, prot, unmappable } = request;
   let { flags } = request;
+  const huge = file?.object instanceof HugetlbObject ? file.object.pool : null;
   if (request.length === 0) return -EINVAL;
   if ((flags & MAP_FIXED_NOREPLACE) !== 0) flags |= MAP_FIXED;
   const fixed = (flags & MAP_FIXED) !== 0;
   const hint = fixed ? request.addr : roundHint(request.addr);
-  const length = pageAlign64(request.length);
+  const length = huge === null ? pageAlign64(request.length) : alignUp(request.length, huge.size);
   if (length === 0) return -ENOMEM;
   if (request.offset + length >= 2 ** 64) return -EOVERFLOW;
   if (mm.vmas.size > MAX_MAP_COUNT) return -ENOMEM;
 
   let vmFlags = protFlags(prot) | mapFlags(flags) | mm.defFlags | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
-  const addr = mm.getUnmappedArea({ addr: hint, length, fixed });
+  const addr = mm.getUnmappedArea({ addr: hint, length, fixed, align: huge?.size ?? PAGE_SIZE });
   if (addr < 0) return addr;
   if ((flags & MAP_FIXED_NOREPLACE) !== 0 && mm.vmas.intersection(addr, addr + length) !== null) return -EEXIST;
   if ((flags & MAP_LOCKED) !== 0 && !canDoMlock(mm)) return -EPERM;
@@ -132,11 +150,11 @@ export function mmap(mm: Mm, request: MmapRequest): number {
       : fileFlags(rights, request.offset + length, prot, flags, vmFlags);
   if (typed < 0) return typed;
   if (unmappable !== undefined) return unmappable.error;
-  if ((flags & MAP_HUGETLB) !== 0) return -ENOMEM;
   const allowed = file === null ? typed : sealedFlags(file, typed);
   if (allowed < 0) return allowed;
   vmFlags = allowed;
-  if ((flags & MAP_NORESERVE) !== 0 && mm.memory.overcommit !== 2) vmFlags |= VM_NORESERVE;
+  if ((flags & MAP_NORESERVE) !== 0 && (mm.memory.overcommit !== 2 || huge !== null)) vmFlags |= VM_NORESERVE;
+  if (huge !== null) vmFlags |= VM_HUGETLB | VM_DONTEXPAND;
   // Anonymous pages are numbered by address; a shared one begins at page 0 of its own file.
   let pgoff = request.offset / PAGE_SIZE;
   if (file === null) pgoff = (vmFlags & VM_SHARED) !== 0 ? 0 : addr / PAGE_SIZE;
@@ -198,7 +216,7 @@ function mapRegion(mm: Mm, addr: number, length: number, vmFlags: number, pgoff:
   const old = gatherVmas(mm, addr, end);
   if (typeof old === "number") return old;
   if (!mayExpandVm(mm, vmFlags, pages - old.pages)) return -ENOMEM;
-  if (isAccountable(vmFlags)) {
+  if (isAccountable(vmFlags) && (vmFlags & VM_HUGETLB) === 0) {
     const charge = pages - old.accounted;
     if (charge > 0 && !mm.memory.commit(charge)) return -ENOMEM;
     if (charge < 0) mm.memory.uncommit(-charge);
@@ -243,8 +261,10 @@ function enter(
     if (typeof made === "number") return made;
     backing = made;
   }
-  linkVma(new Vma(mm, addr, end, flags >>> 0, pgoff, backing));
-  return 0;
+  const vma = new Vma(mm, addr, end, flags >>> 0, pgoff, backing);
+  const reserved = (flags & VM_HUGETLB) !== 0 ? openHugetlb(vma) : 0;
+  if (reserved === 0) linkVma(vma);
+  return reserved;
 }
 
 /** Maps all of `file` at `addr`, which must be free and page-aligned. The VMA is named as the file. The address or -errno. */

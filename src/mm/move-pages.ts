@@ -1,5 +1,6 @@
 // Moving page-table entries to other addresses of the same mm (mm/mremap.c: move_page_tables). Used by mremap only.
 import { PAGE_SIZE, PMD_SIZE } from "../base/numbers.ts";
+import { moveHugetlb } from "./hugetlb-vma.ts";
 import type { Mm } from "./mm.ts";
 import { ensureTable, findTable, leafIndex, nextTableAddress } from "./page-table.ts";
 import { zapMirrors } from "./rmap.ts";
@@ -12,7 +13,7 @@ export function movePages(mm: Mm, from: number, to: number, length: number): boo
   const { ram } = mm.memory;
   const end = from + length;
   const gather = mm.memory.beginGather();
-  let complete = true;
+  let complete = moveHugetlb(mm, from, to, length, gather);
   for (let va = nextTableAddress(ram, mm.root, from, end); complete && va < end;) {
     const table = findTable(ram, mm.root, va);
     const next = va - (va % PMD_SIZE) + PMD_SIZE;

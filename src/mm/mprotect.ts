@@ -5,6 +5,7 @@ import { PTE_A, PTE_D, PTE_W } from "../machine/pte.ts";
 import { accountVm, mayExpandVm } from "./accounting.ts";
 import { PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_SEM, PROT_WRITE } from "./constants.ts";
 import { FRAME_EXCLUSIVE, KIND_ANON } from "./frame.ts";
+import { protectHugetlb } from "./hugetlb-vma.ts";
 import { modifyVma } from "./merge.ts";
 import type { Mm } from "./mm.ts";
 import { protFlags } from "./mmap.ts";
@@ -15,6 +16,7 @@ import {
   VM_ACCESS_FLAGS,
   VM_ACCOUNT,
   VM_GROWSDOWN,
+  VM_HUGETLB,
   VM_LOCKED,
   VM_NORESERVE,
   VM_SEALED,
@@ -95,7 +97,7 @@ function protectVma(
   let charged = 0;
   if ((flags & VM_WRITE) !== 0) {
     if (!mayExpandVm(mm, flags, pages) && mayExpandVm(mm, old, pages)) return -ENOMEM;
-    if ((old & (VM_ACCOUNT | VM_WRITE | VM_SHARED | VM_NORESERVE)) === 0) {
+    if ((old & (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE)) === 0) {
       charged = pages;
       if (!mm.memory.commit(pages)) return -ENOMEM;
       flags |= VM_ACCOUNT;
@@ -138,6 +140,7 @@ function changeTables(
   gather: Gather,
   options: { readonly readOnly: boolean },
 ): void {
+  if ((vma.flags & VM_HUGETLB) !== 0) return protectHugetlb(mm, vma, start, end, gather, options);
   const { ram } = mm.memory;
   const { u32 } = ram;
   const bits = protectionBits(vma.flags);

@@ -1,10 +1,11 @@
 // mremap(2): growing, shrinking and moving a mapping with its pages (mm/mremap.c of 6.12; copy_vma and vma_merge_extend of mm/vma.c).
 import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from "../base/errno.ts";
 import { MAX_MAP_COUNT, TASK_SIZE } from "../base/limits.ts";
-import { PAGE_SIZE, pageAlign64 } from "../base/numbers.ts";
+import { PAGE_SIZE, alignUp, pageAlign64 } from "../base/numbers.ts";
 import { accountVm, mayExpandVm, mlockFutureOk } from "./accounting.ts";
 import { cloneAnonVma, unlinkAnonVmas } from "./anon-vma.ts";
 import { MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE } from "./constants.ts";
+import { isHugetlb, poolOf } from "./hugetlb-vma.ts";
 import { linkVma, mergeNewRange } from "./merge.ts";
 import type { Mm } from "./mm.ts";
 import { movePages } from "./move-pages.ts";
@@ -32,12 +33,18 @@ export function mremap(mm: Mm, addr: number, oldSize: number, newSize: number, f
   if ((flags & MREMAP_FIXED) !== 0 && !mayMove) return -EINVAL;
   if ((flags & MREMAP_DONTUNMAP) !== 0 && (!mayMove || oldSize !== newSize)) return -EINVAL;
   if (addr % PAGE_SIZE !== 0) return -EINVAL;
-  const oldLength = pageAlign64(oldSize);
-  const newLength = pageAlign64(newSize);
+  let oldLength = pageAlign64(oldSize);
+  let newLength = pageAlign64(newSize);
   if (newLength === 0) return -EINVAL;
   const vma = mm.vmas.lookup(addr);
   if (vma === null) return -EFAULT;
   if ((vma.flags & VM_SEALED) !== 0) return -EPERM;
+  if (isHugetlb(vma)) {
+    const { size } = poolOf(vma);
+    oldLength = alignUp(oldLength, size);
+    newLength = alignUp(newLength, size);
+    if (addr % size !== 0 || newAddr % size !== 0 || newLength > oldLength) return -EINVAL;
+  }
   if (vma.window !== null) {
     const end = Math.min(addr + oldLength, vma.end);
     return vma.window.call(mm, vma, "mremap", addr, end, newLength);
@@ -174,6 +181,7 @@ function move(
   if (!movePages(mm, addr, newAddr, oldLength)) {
     // No memory for page tables: what has moved goes back (its old tables are still there), and the new range is unmapped instead.
     movePages(mm, newAddr, addr, oldLength);
+    if (copy.hugetlb !== null) copy.hugetlb = { map: null, unmapped: false };
     accountVm(mm, vmFlags, pages);
     if ((vmFlags & VM_LOCKED) !== 0) mm.lockedVm += pages;
     mm.memory.uncommit(-kept);
@@ -190,7 +198,8 @@ function move(
     mm.noteHighWater();
     return newAddr;
   }
-  unmapSource(mm, old, addr, oldLength, { accounted });
+  if (old.hugetlb !== null) unmapHugeSource(mm, old, addr, oldLength);
+  else unmapSource(mm, old, addr, oldLength, { accounted });
   mm.hiwaterVm = hiwaterVm;
   if ((vmFlags & VM_LOCKED) !== 0) mm.lockedVm += pages;
   mm.noteHighWater();
@@ -219,6 +228,15 @@ function unmapSource(mm: Mm, old: Vma, addr: number, length: number, options: { 
   if (pieces.above && above !== null) above.flags = (above.flags | VM_ACCOUNT) >>> 0;
 }
 
+/** As unmapSource, of a hugetlb VMA: the moved part's reservations have moved along, what remains on either side keeps its own. */
+function unmapHugeSource(mm: Mm, old: Vma, addr: number, length: number): void {
+  const { start, end, hugetlb } = old;
+  old.hugetlb = { map: null, unmapped: false };
+  munmap(mm, addr, length);
+  for (const vma of [mm.vmas.lookup(start), mm.vmas.lookup(end - 1)])
+    if (vma !== null && vma.object === old.object && vma.hugetlb !== null) vma.hugetlb = hugetlb;
+}
+
 /** copy_vma: a VMA at `newAddr` that shows what `vma` shows at `addr`; merged with its new neighbours if they agree. */
 function copyVma(vma: Vma, addr: number, newAddr: number, length: number): Vma {
   const { mm } = vma;
@@ -243,6 +261,7 @@ function copyVma(vma: Vma, addr: number, newAddr: number, length: number): Vma {
   copy.name = vma.name;
   copy.anonName = vma.anonName;
   copy.anonVma = vma.anonVma;
+  copy.hugetlb = vma.hugetlb;
   cloneAnonVma(copy, vma);
   linkVma(copy);
   return copy;

@@ -23,7 +23,7 @@ export interface Detached {
   readonly accounted: number;
 }
 
-/** munmap(2). 0, -EINVAL (unaligned, empty, beyond the user half; a part of a window), -ENOMEM (too many VMAs), -EPERM (sealed). */
+/** munmap(2). 0, -EINVAL (unaligned, empty, beyond the user half; a part of a window or of a huge page), -ENOMEM (too many VMAs), -EPERM (sealed). */
 export function munmap(mm: Mm, addr: number, length: number): number {
   if (addr % PAGE_SIZE !== 0 || addr > TASK_SIZE || length > TASK_SIZE - addr) return -EINVAL;
   if (length === 0) return -EINVAL;
@@ -56,7 +56,8 @@ export function gatherVmas(mm: Mm, start: number, end: number): Detached | numbe
   if (first !== null && first.window === null && start > first.start) {
     if (end < first.end && vmas.size >= MAX_MAP_COUNT) return -ENOMEM;
     if ((first.flags & VM_SEALED) !== 0) return -EPERM;
-    splitVmaUnchecked(first, start, "upper");
+    const error = splitVmaUnchecked(first, start, "upper");
+    if (error < 0) return error;
   }
   const index = vmas.indexAt(start);
   let low = start;
@@ -67,8 +68,9 @@ export function gatherVmas(mm: Mm, start: number, end: number): Detached | numbe
   for (let vma = vmas.at(index); vma !== null && vma.start < end; vma = vmas.at(index + count)) {
     if ((vma.flags & VM_SEALED) !== 0) return -EPERM;
     if (vma.end > end) {
-      if (vma.window === null) splitVmaUnchecked(vma, end, "lower");
-      else high = vma.end;
+      const error = vma.window === null ? splitVmaUnchecked(vma, end, "lower") : 0;
+      if (error < 0) return error;
+      if (vma.window !== null) high = vma.end;
     }
     low = Math.min(low, vma.start);
     count++;

@@ -25,7 +25,7 @@ export interface PageQuota {
 }
 
 /** Largest file: MAX_LFS_FILESIZE is 2^63 - 1; sizes here are exact up to 2^53. */
-const MAX_SIZE = 2 ** 53 - PAGE_SIZE;
+export const MAX_SIZE = 2 ** 53 - PAGE_SIZE;
 
 /** What `page` returns instead of a frame: beyond the end, no memory, the source failed. */
 export const PAGE_NONE = 0;
@@ -35,7 +35,7 @@ export const PAGE_IO = -3;
 export const PAGE_NOSPC = -4;
 
 export abstract class MemoryObject {
-  abstract readonly kind: "shmem" | "file";
+  abstract readonly kind: "shmem" | "file" | "hugetlb";
   readonly memory: MemoryManager;
   readonly pages = new PageMap();
   /** i_mmap: the VMAs that map this object, private ones too. Kept by mm. */
@@ -50,6 +50,10 @@ export abstract class MemoryObject {
   /** Length in bytes. */
   get size(): number {
     return this.#size;
+  }
+
+  protected setSize(size: number): void {
+    this.#size = size;
   }
 
   /** Pages in memory. */

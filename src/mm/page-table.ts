@@ -75,13 +75,40 @@ export const indexOfWord = (word: number): number => (word & 1023) >>> 1;
 /** Whether a level-1 entry maps 2 MiB itself (present, or PROT_NONE as PTE_PROT_NONE says). */
 export const isHugeLeaf = (pmd: number): boolean => (pmd & PTE_PRESENT) !== 0 && !isTable(pmd);
 
-/** What a level-0 entry for page `index` (0 to 511) of a huge leaf would be: its rights, A and D, the frame of that page. */
+/** What a level-0 entry for page `index` (0 to 511, of 1 GiB 262143) of a huge leaf would be: its rights, A and D, the frame of that page. */
 export const pageOfHugeLeaf = (pmd: number, index: number): number => (pmd | (index << 10)) >>> 0;
+
+/** The word of the entry of a level (1 or 2) that covers `va`, or 0 if there is no table of that level. Follows links. */
+export function entryWord(ram: Ram, root: Pfn, va: number, level: number): number {
+  if (level === 1) return pmdWord(ram, root, va);
+  const high = Math.floor(va / PUD_SIZE);
+  const pgd = ram.u32[(root << 10) + 2 * (high >>> 9)];
+  return isTable(pgd) ? wordOf(pgd, high & 511) : 0;
+}
+
+/** Index of `va` among the 4 KiB pages of the 1 GiB it is in. */
+const indexInGigabyte = (va: number): number => (va % PUD_SIZE) / PAGE_SIZE;
+
+/** The word of the huge leaf (2 MiB or 1 GiB) that covers `va`, and the frame of its page at `va`; null if there is none. Follows links. */
+export function findHugeLeaf(ram: Ram, root: Pfn, va: number): { word: number; pfn: Pfn } | null {
+  for (const level of [1, 2]) {
+    const word = entryWord(ram, root, va, level);
+    if (word === 0 || !isHugeLeaf(ram.u32[word])) continue;
+    const index = level === 1 ? leafIndex(va) : Math.floor(indexInGigabyte(va));
+    return { word, pfn: ptePfn(pageOfHugeLeaf(ram.u32[word], index)) };
+  }
+  return null;
+}
 
 /** The leaf entry for `va`, 0 if there is none. Of a huge leaf: as `pageOfHugeLeaf` gives it. Follows links. */
 export function readLeaf(ram: Ram, root: Pfn, va: number): number {
   const word = pmdWord(ram, root, va);
-  const pmd = word === 0 ? 0 : ram.u32[word];
+  if (word === 0) {
+    const upper = entryWord(ram, root, va, 2);
+    const pud = upper === 0 ? 0 : ram.u32[upper];
+    return isHugeLeaf(pud) ? pageOfHugeLeaf(pud, Math.floor(indexInGigabyte(va))) : 0;
+  }
+  const pmd = ram.u32[word];
   if (isTable(pmd)) return ram.u32[wordOf(pmd, leafIndex(va))];
   return isHugeLeaf(pmd) ? pageOfHugeLeaf(pmd, leafIndex(va)) : 0;
 }
@@ -171,6 +198,26 @@ export function ensureTable(mm: Mm, va: number, level: number): Pfn {
     table = fresh;
   }
   return table;
+}
+
+/**
+ * Takes the table that entry `index` of `table` (of `level`) points to, and those below it, away: nothing is mapped there. False if other entries point to
+ * one of them: then it stays, for them to be taken out first.
+ */
+export function dropEmptyTable(mm: Mm, table: Pfn, index: number, level: number): boolean {
+  const { ram, frames } = mm.memory;
+  const child = ptePfn(ram.readPte(table, index));
+  if (frames.refcount[child] > 1) return false;
+  for (let i = 0; i < ENTRIES; i++) {
+    const entry = ram.readPte(child, i);
+    if (entry === 0) continue;
+    if (level === 1 || !isTable(entry)) throw new KernelBug(`a table that should be empty holds ${entry.toString(16)}`);
+    if (!dropEmptyTable(mm, child, i, level - 1)) return false;
+  }
+  ram.writePte(table, index, 0);
+  mm.tableBytes -= PAGE_SIZE;
+  frames.put(child);
+  return true;
 }
 
 /**

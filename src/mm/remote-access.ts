@@ -6,6 +6,7 @@ import { ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import { readLeaf, PTE_PRESENT } from "./page-table.ts";
 import { resolveAhead } from "./fault.ts";
 import { FRAME_EXCLUSIVE, KIND_ANON } from "./frame.ts";
+import { isHugetlb } from "./hugetlb-vma.ts";
 import type { Mm } from "./mm.ts";
 import { userFrame } from "./usercopy.ts";
 import { VM_MAYREAD, VM_MAYWRITE, VM_READ, VM_SHARED, VM_WRITE } from "./vma.ts";
@@ -41,7 +42,7 @@ function remoteFrame(mm: Mm, va: number, options: RemoteAccess): Pfn {
   if (vma === null) return 0 as Pfn;
   const allowed = (vma.flags & (options.write ? VM_WRITE : VM_READ)) !== 0;
   if (allowed || vma.window !== null) return userFrame(mm, va, access);
-  if (!options.force) return 0 as Pfn;
+  if (!options.force || (options.write && isHugetlb(vma))) return 0 as Pfn;
   if (options.write ? (vma.flags & (VM_SHARED | VM_MAYWRITE)) !== VM_MAYWRITE : (vma.flags & VM_MAYREAD) === 0)
     return 0 as Pfn;
   const { ram, frames } = mm.memory;

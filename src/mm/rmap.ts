@@ -3,6 +3,7 @@
 import { PAGE_SIZE, PMD_SIZE, type Pfn } from "../base/numbers.ts";
 import { PTE_D } from "../machine/pte.ts";
 import { FRAME_DIRTY, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_ZERO } from "./frame.ts";
+import { zapHugetlb } from "./hugetlb-vma.ts";
 import type { Mm } from "./mm.ts";
 import type { MemoryObject } from "./object.ts";
 import { PTE_PRESENT, findTable, leafIndex, nextTableAddress } from "./page-table.ts";
@@ -47,6 +48,7 @@ export function zapTables(mm: Mm, start: number, end: number, gather: Gather, mo
   const { ram, frames } = mm.memory;
   const { u32 } = ram;
   if (rss !== null) rss.noteHighWater();
+  if (mm.memory.hugetlb.mapped > 0) zapHugetlb(mm, start, end, gather, mode, rss);
   for (let va = nextTableAddress(ram, mm.root, start, end); va < end;) {
     const table = findTable(ram, mm.root, va);
     const next = va - (va % PMD_SIZE) + PMD_SIZE;

@@ -8,7 +8,7 @@ import { ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import { kernelFault } from "./fault.ts";
 import { KIND_ANON } from "./frame.ts";
 import type { Mm } from "./mm.ts";
-import { findTable, leafIndex } from "./page-table.ts";
+import { findHugeLeaf, findTable, leafIndex } from "./page-table.ts";
 
 const TWO32 = 4294967296;
 
@@ -27,6 +27,11 @@ export function userFrame(mm: Mm, va: number, access: number): Pfn {
         ram.u32[word] = pte | PTE_A | (access === ACCESS_WRITE ? PTE_D : 0);
         return (pte >>> 10) as Pfn;
       }
+    }
+    const huge = table === 0 ? findHugeLeaf(ram, mm.root, va) : null;
+    if (huge !== null && (ram.u32[huge.word] & need) === need) {
+      ram.u32[huge.word] |= PTE_A | (access === ACCESS_WRITE ? PTE_D : 0);
+      return huge.pfn;
     }
     if (kernelFault(mm, va, access).kind !== "done") return 0 as Pfn;
   }

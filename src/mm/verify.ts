@@ -3,12 +3,14 @@
 import { KernelBug } from "../base/bug.ts";
 import { PAGE_SIZE, type Pfn } from "../base/numbers.ts";
 import { ENTRIES, LEVEL_SIZE, PTE_U, PTE_V, PTE_W, PTE_X, ROOT_LEVEL, isTable, ptePfn } from "../machine/pte.ts";
+import type { Ram } from "../machine/ram.ts";
 import { accountVm } from "./accounting.ts";
 import { checkCharges } from "./memcg-verify.ts";
-import { type FrameAllocator, KIND_ANON, KIND_FILE, KIND_FREE, KIND_SHMEM, KIND_TABLE } from "./frame.ts";
-import type { MemoryManager } from "./memory-manager.ts";
+import { type FrameAllocator, KIND_ANON, KIND_FILE, KIND_FREE, KIND_HUGETLB, KIND_SHMEM, KIND_TABLE } from "./frame.ts";
+import { hugetlbOf, isHugetlb, isPrivateHuge, poolOf } from "./hugetlb-vma.ts";
+import type { MemoryManager, TlbEntry } from "./memory-manager.ts";
 import { Mm } from "./mm.ts";
-import { PTE_PRESENT, PTE_PROT_NONE, protectionBits, readLeaf } from "./page-table.ts";
+import { PTE_PRESENT, PTE_PROT_NONE, findHugeLeaf, protectionBits, readLeaf } from "./page-table.ts";
 import { ShmemObject } from "./object.ts";
 import { countRss } from "./rmap.ts";
 import { isSwapPte, swapSlot } from "./swap.ts";
@@ -27,6 +29,8 @@ class Verification {
   readonly #mappings: Int32Array;
   /** Expected references of each swap slot. */
   readonly #slots: number[] = [];
+  /** Leaves that map hugetlb pages. */
+  #hugetlbMapped = 0;
   /** The mm that a page table belongs to. */
   readonly #tableOwner = new Map<number, Mm>();
 
@@ -47,6 +51,7 @@ class Verification {
     for (const mm of mms) if (!hosts.has(mm)) this.#checkMm(mm);
     this.#checkObjects();
     this.#checkFrames();
+    this.#checkPools();
     this.#checkSwap();
     this.#problems.push(...checkCharges(this.#memory));
     this.#checkCommit();
@@ -72,6 +77,7 @@ class Verification {
     this.#expect(`${name} rssAnon`, mm.rssAnon, count.rssAnon);
     this.#expect(`${name} rssFile`, mm.rssFile, count.rssFile);
     this.#expect(`${name} rssShmem`, mm.rssShmem, count.rssShmem);
+    this.#expect(`${name} hugetlbPages`, mm.hugetlbPages, count.hugetlbPages);
     this.#expect(`${name} swapPages`, mm.swapPages, count.swapPages);
     this.#expect(`${name} totalVm`, mm.totalVm, count.totalVm);
     this.#expect(`${name} dataVm`, mm.dataVm, count.dataVm);
@@ -103,6 +109,10 @@ class Verification {
       const va = base + i * LEVEL_SIZE[level];
       if (level === 0) {
         this.#checkLeaf(mm, va, pte, count);
+        continue;
+      }
+      if (!isTable(pte) && this.#memory.frames.kind[ptePfn(pte)] === KIND_HUGETLB) {
+        this.#checkHugetlb(mm, va, level, pte, count);
         continue;
       }
       if (!isTable(pte)) {
@@ -171,6 +181,52 @@ class Verification {
     this.#checkPage(where, isCopy ? { vma, va } : rules, pfn, pte);
   }
 
+  /** A leaf that maps a hugetlb page; its first frame's counts stand for all. */
+  #checkHugetlb(mm: Mm, va: number, level: number, pte: number, count: Mm): void {
+    const { frames, hugetlb } = this.#memory;
+    const where = (): string => `mm ${mm.id}: hugetlb entry ${pte.toString(16)} for ${va.toString(16)}`;
+    const head = ptePfn(pte);
+    const pool = hugetlb.poolOf(head);
+    if (pool?.level !== level) this.#problems.push(`${where()} is at level ${level}, not where its page belongs`);
+    this.#references[head]++;
+    this.#mappings[head]++;
+    this.#hugetlbMapped++;
+    const vma = (mm.viewOf ?? mm).vmas.lookup(va);
+    const rules = vma === null ? null : rulesFor(vma, va);
+    if (vma === null || rules === null || !isHugetlb(rules.vma) || poolOf(rules.vma) !== pool) {
+      this.#problems.push(`${where()} is in no VMA of such pages`);
+      return;
+    }
+    const isPrivate = isPrivateHuge(mm, head);
+    const isShared = (rules.vma.flags & VM_SHARED) !== 0 && (vma.window === null || (vma.flags & VM_SHARED) !== 0);
+    const canWrite = (rules.vma.flags & vma.flags & VM_WRITE) !== 0 && mm.viewOf === null && (isShared || isPrivate);
+    const allowed = protectionBits(rules.vma.flags) | (canWrite ? PTE_W : 0);
+    if ((pte & (PTE_V | PTE_PROT_NONE | PTE_W | PTE_X | 2) & ~allowed) !== 0)
+      this.#problems.push(`${where()} allows more than its VMA`);
+    if ((pte & PTE_W) !== 0 && isPrivate && frames.mapcount[head] > 1)
+      this.#problems.push(`${where()} lets a shared private page be written`);
+    if ((vma.window === null || isPrivate) && mm.viewOf === null) count.hugetlbPages += pool.frames;
+    const index = rules.vma.pageIndex(rules.va);
+    if (frames.index[head] !== index)
+      this.#problems.push(`${where()} has page index ${frames.index[head]}, its place is ${index}`);
+    if (!isPrivate && hugetlbOf(rules.vma)!.huge(index) !== head)
+      this.#problems.push(`${where()} is not the page of its file`);
+  }
+
+  /** The pools: their counts, and every frame of theirs. */
+  #checkPools(): void {
+    const { frames, hugetlb } = this.#memory;
+    this.#expect("hugetlb leaves", hugetlb.mapped, this.#hugetlbMapped);
+    this.#expect("frames of hugetlb pools", frames.used[KIND_HUGETLB], hugetlb.totalFrames);
+    for (const pool of hugetlb.pools) {
+      const name = `pool of ${pool.size / 1024} kB pages:`;
+      const used = pool.heads().filter((head) => frames.refcount[head] > 0).length;
+      this.#expect(`${name} free`, pool.free, pool.total - used);
+      if (pool.reserved < 0 || pool.reserved > pool.free)
+        this.#problems.push(`${name} ${pool.reserved} reserved of ${pool.free} free`);
+    }
+  }
+
   /** The entry maps the page that the VMA says. */
   #checkPage(where: () => string, rules: { vma: Vma; va: number }, pfn: Pfn, pte: number): void {
     const { frames } = this.#memory;
@@ -201,7 +257,7 @@ class Verification {
         this.#references[pfn]++;
         if (frames.owner[pfn] !== object || frames.index[pfn] !== index)
           this.#problems.push(`frame ${pfn} does not know that it is page ${index} of its ${object.kind} object`);
-        this.#expect(`kind of frame ${pfn}`, frames.kind[pfn], object.kind === "file" ? KIND_FILE : KIND_SHMEM);
+        this.#expect(`kind of frame ${pfn}`, frames.kind[pfn], OBJECT_KINDS[object.kind]);
       }
       for (const vma of object.mappings)
         if (vma.mm.vmas.lookup(vma.start) !== vma)
@@ -261,14 +317,23 @@ class Verification {
     const { ram, frames, mmu } = this.#memory;
     for (const entry of mmu.entries()) {
       const pte = ram.readPte(entry.table, entry.index);
+      const huge = hugeLeafAt(ram, entry);
       const where = `hart ${entry.hart}: translation of ${entry.va.toString(16)}`;
       if (frames.kind[entry.table] !== KIND_TABLE) this.#problems.push(`${where} came from a table that is freed`);
-      else if ((pte & PTE_V) === 0 || ptePfn(pte) !== entry.pfn) this.#problems.push(`${where} is no longer mapped`);
+      else if ((pte & PTE_V) === 0 || (huge?.pfn ?? ptePfn(pte)) !== entry.pfn)
+        this.#problems.push(`${where} is no longer mapped`);
       else if (entry.write && (pte & PTE_W) === 0) this.#problems.push(`${where} still allows writing`);
       else if (entry.execute && (pte & PTE_X) === 0) this.#problems.push(`${where} still allows execution`);
-      else if (readLeaf(ram, entry.root, entry.va) !== pte) this.#problems.push(`${where} is not of its address space`);
+      else if (huge === null && readLeaf(ram, entry.root, entry.va) !== pte)
+        this.#problems.push(`${where} is not of its address space`);
     }
   }
+}
+
+/** The huge leaf that a translation came from, if its space still has it there. */
+function hugeLeafAt(ram: Ram, entry: TlbEntry): { pfn: Pfn } | null {
+  const huge = findHugeLeaf(ram, entry.root, entry.va);
+  return huge !== null && huge.word === (entry.table << 10) + 2 * entry.index ? huge : null;
 }
 
 /** The VMA whose rules hold for `va` of a VMA, and the address in it: a window's are the host's. Null if there is nothing. */
@@ -281,6 +346,7 @@ function rulesFor(vma: Vma, va: number): { vma: Vma; va: number } | null {
   return hostVma === null ? null : { vma: hostVma, va: hostVa };
 }
 
+const OBJECT_KINDS = { file: KIND_FILE, shmem: KIND_SHMEM, hugetlb: KIND_HUGETLB } as const;
 const KIND_NAMES = ["free", "anonymous", "file", "shmem", "page-table", "hugetlb", "zero"];
 
 const describeFrame = (frames: FrameAllocator, pfn: number): string => `${KIND_NAMES[frames.kind[pfn]]} frame ${pfn}`;

@@ -5,6 +5,7 @@ import { PAGE_SIZE, type Pfn } from "../base/numbers.ts";
 import type { AnonVma } from "./anon-vma.ts";
 import type { Gather } from "./shootdown.ts";
 import type { Mm } from "./mm.ts";
+import type { ReserveMap } from "./hugetlb-reserve.ts";
 import type { MemoryObject } from "./object.ts";
 
 /** An open file as a VMA holds it: supplied by kernel/fs (OpenFile.mmap), by SysV shm, and by mm itself for shared anonymous memory. */
@@ -87,6 +88,14 @@ export interface Window {
   fork(child: Mm, vma: Vma, gather: Gather): boolean;
 }
 
+/** What a hugetlb VMA knows of its reservations (vm_private_data). Parts that a VMA is split into share it; a child's copy has none. */
+export interface HugetlbReserve {
+  /** Of a private mapping, with its maker: the huge pages whose reservation is used up. */
+  readonly map: ReserveMap | null;
+  /** A page of it was taken away for the maker of the mapping: from now on only what is mapped may be used (HPAGE_RESV_UNMAPPED). */
+  unmapped: boolean;
+}
+
 /** The calls that a window answers itself: their `argument` is prot, new size, advice, flags, 0, flags, 0. */
 export type WindowCall = "mprotect" | "mremap" | "madvise" | "mlock" | "munlock" | "msync" | "munmap";
 
@@ -155,6 +164,8 @@ export class Vma {
   name: string | null = null;
   anonName: string | null = null;
   window: Window | null = null;
+  /** Of a hugetlb mapping: its reservations. */
+  hugetlb: HugetlbReserve | null = null;
 
   constructor(mm: Mm, start: number, end: number, flags: number, pgoff: number, file: VmFile | null) {
     this.mm = mm;
