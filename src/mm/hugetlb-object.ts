@@ -4,7 +4,7 @@
 // `pages` holds each huge page by the index of its first 4 KiB page, as its first frame.
 import { EFBIG, EINVAL, ENOSPC } from "../base/errno.ts";
 import { PAGE_SIZE, type Pfn, alignDown, alignUp, asPfn } from "../base/numbers.ts";
-import { ReserveMap, type Subpool, giveTo, takeFrom } from "./hugetlb-reserve.ts";
+import { ReserveMap, type Subpool, giveTo, reservePages, takeFrom } from "./hugetlb-reserve.ts";
 import type { HugePool } from "./hugetlb.ts";
 import { MAX_SIZE, MemoryObject, PAGE_BEYOND, PAGE_NOSPC } from "./object.ts";
 import { unmapMappingRange } from "./rmap.ts";
@@ -166,16 +166,6 @@ export class HugetlbObject extends MemoryObject {
     this.#unreserve(0, Infinity, freed);
     this.memory.objects.delete(this);
   }
-}
-
-/** Reserves `count` pages of the pool, those of the file system's own share first. False, and nothing is reserved, if there are too few. */
-export function reservePages(object: HugetlbObject, count: number): boolean {
-  const { pool, subpool } = object;
-  const global = takeFrom(subpool, count);
-  if (global < 0) return false;
-  if (pool.reserve(global)) return true;
-  giveTo(subpool, count);
-  return false;
 }
 
 /** __vma_reservation_common(VMA_NEEDS_RESV): 0 if the claim has a reservation for huge page `index`, else 1. */

@@ -1,5 +1,6 @@
 // What is promised of hugetlb pools (mm/hugetlb.c: resv_map, hugepage_subpool): to a file's shared mappings, to the process that made a private mapping, to
 // a mounted hugetlbfs with min_size=. Bookkeeping only; hugetlb-object.ts and hugetlb-vma.ts decide what the numbers mean.
+import type { HugetlbObject } from "./hugetlb-object.ts";
 import type { HugePool } from "./hugetlb.ts";
 
 /**
@@ -89,3 +90,13 @@ export const takeFrom = (subpool: Subpool | null, pages: number): number =>
   subpool === null ? pages : subpool.get(pages);
 export const giveTo = (subpool: Subpool | null, pages: number): number =>
   subpool === null ? pages : subpool.put(pages);
+
+/** Reserves `count` pages of the pool, those of the file system's own share first. False, and nothing is reserved, if there are too few. */
+export function reservePages(object: HugetlbObject, count: number): boolean {
+  const { pool, subpool } = object;
+  const global = takeFrom(subpool, count);
+  if (global < 0) return false;
+  if (pool.reserve(global)) return true;
+  giveTo(subpool, count);
+  return false;
+}

@@ -5,8 +5,8 @@ import { PAGE_SIZE, type Pfn, alignDown } from "../base/numbers.ts";
 import { ENTRIES, LEVEL_SIZE, PTE_A, PTE_D, PTE_W, ROOT_LEVEL, isTable, pteIndex, ptePfn } from "../machine/pte.ts";
 import { AnonVma } from "./anon-vma.ts";
 import { FRAME_EXCLUSIVE, KIND_HUGETLB } from "./frame.ts";
-import { HugetlbObject, reservePages } from "./hugetlb-object.ts";
-import { ReserveMap, giveTo } from "./hugetlb-reserve.ts";
+import type { HugetlbObject } from "./hugetlb-object.ts";
+import { ReserveMap, giveTo, reservePages } from "./hugetlb-reserve.ts";
 import type { HugePool } from "./hugetlb.ts";
 import type { Mm } from "./mm.ts";
 import { PTE_PRESENT, ensureTable, isHugeLeaf, protectionBits } from "./page-table.ts";
@@ -27,7 +27,7 @@ export interface HugetlbLeaf {
 
 /** The file of a hugetlb VMA; undefined for others. */
 export function hugetlbOf(vma: Vma): HugetlbObject | undefined {
-  return vma.object instanceof HugetlbObject ? vma.object : undefined;
+  return vma.object?.kind === "hugetlb" ? (vma.object as HugetlbObject) : undefined;
 }
 
 export const isHugetlb = (vma: Vma): boolean => (vma.flags & VM_HUGETLB) !== 0;
