@@ -62,6 +62,8 @@ function oomGroupOf(kernel: Kernel, victim: Process, over: MemoryGroup | null): 
   }
   if (together === null) return [victim];
   together.note("oomGroupKill");
+  // Linux goes through the group after it has killed the victim, and counts that one again.
+  victim.cgroup.memcg.note("oomKill");
   const { total } = kernel.memory.frames;
   const others = [...kernel.processes.values()].filter(
     (process) =>
