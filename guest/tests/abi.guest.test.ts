@@ -18,9 +18,12 @@ const MODES = [
 ];
 
 /** Programs that want a machine of their own kind. */
-const MACHINES: Readonly<Record<string, MachineOptions>> = { "abi-oom.c": { memory: 40 * 2 ** 20 } };
+const MACHINES: Readonly<Record<string, MachineOptions>> = {
+  "abi-oom.c": { memory: 40 * 2 ** 20 },
+  "abi-memcg.c": { memory: 128 * 2 ** 20, swap: 128 * 2 ** 20 },
+};
 /** What the kernel reports there, as it should. */
-const REPORTS = /^mshare: out of memory: killed process .*\n/;
+const REPORTS = /^mshare: (memory cgroup )?out of memory: killed process .*\n/;
 
 describe.skipIf(skip !== false).each(MODES)("$name", ({ options }) => {
   test.each(programs)("%s", async (name) => {

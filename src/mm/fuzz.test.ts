@@ -5,6 +5,7 @@ import { ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import * as mman from "./constants.ts";
 import type { Mm } from "./mm.ts";
 import { SwapArea } from "./swap.ts";
+import { RandomGroups } from "./test-groups.ts";
 import { ARENA, P, TestFile, TestSpace } from "./test-space.ts";
 
 const PAGES = 48;
@@ -18,7 +19,10 @@ class Fuzzer {
   /** Frames free before anything was mapped. */
   readonly free: number;
 
-  constructor(seed: number, options: { failures: boolean; swapPages: number }) {
+  /** Memory groups that are shaken meanwhile. */
+  readonly groups: RandomGroups | null;
+
+  constructor(seed: number, options: { failures: boolean; swapPages: number; groups?: true }) {
     let state = seed;
     this.random = (n) => {
       state = (state * 48271) % 2147483647;
@@ -34,12 +38,14 @@ class Fuzzer {
     ];
     this.free = this.space.memory.frames.free;
     this.mms = [this.space.mm];
+    this.groups = options.groups ? new RandomGroups(this.space.memory, this.random) : null;
     if (options.failures) this.space.memory.failAllocation = () => this.random(8) === 0;
   }
 
   /** One random call; its name, for messages. */
   step(): string {
     const { random, mms } = this;
+    if (this.groups !== null && random(2) === 0) return this.groups.step(mms);
     const mm = mms[random(mms.length)];
     const first = random(PAGES);
     const addr = ARENA + first * P;
@@ -73,6 +79,7 @@ class Fuzzer {
     this.space.memory.failAllocation = null;
     for (const mm of this.mms) mm.put();
     for (const file of this.files) file.object.truncate(0);
+    this.groups?.end();
     this.space.check();
     expect(this.space.memory.swap?.used ?? 0).toBe(0);
     expect(this.space.memory.frames.free).toBe(this.free + 1);
@@ -136,6 +143,9 @@ describe.each([
   { name: "allocations fail", failures: true, swapPages: 0 },
   { name: "swap", failures: false, swapPages: 100 },
   { name: "swap, allocations fail", failures: true, swapPages: 40 },
+  { name: "memory groups", failures: false, swapPages: 0, groups: true as const },
+  { name: "memory groups, swap", failures: false, swapPages: 100, groups: true as const },
+  { name: "memory groups, swap, allocations fail", failures: true, swapPages: 40, groups: true as const },
 ])("random calls add up: $name", (options) => {
   it.each([1, 2, 3, 4, 5, 6])("seed %d", (seed) => {
     const fuzzer = new Fuzzer(seed, options);

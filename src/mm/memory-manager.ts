@@ -4,9 +4,9 @@ import { ENOMEM } from "../base/errno.ts";
 import { PAGE_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
 import type { Ram } from "../machine/ram.ts";
 import { FrameAllocator, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_TABLE, KIND_ZERO } from "./frame.ts";
-import { type MemoryGroup, MemoryGroups } from "./memcg.ts";
 import { type HugePool, Hugetlb } from "./hugetlb.ts";
 import { AnonymousHugeFile, HugetlbObject } from "./hugetlb-object.ts";
+import { type MemoryGroup, MemoryGroups, onlineOf } from "./memcg.ts";
 import { Mm } from "./mm.ts";
 import { FileObject, type MemoryObject, ShmemObject } from "./object.ts";
 import { RECLAIM_BATCH, reclaim } from "./reclaim.ts";
@@ -127,7 +127,7 @@ export class MemoryManager {
 
   /** A new, empty address space with one user, for which `group` pays; -ENOMEM. */
   newMm(group: MemoryGroup = this.groups.current): Mm | number {
-    const mm = new Mm(this, this.#nextMm, group);
+    const mm = new Mm(this, this.#nextMm, onlineOf(group));
     const root = newTable(mm);
     if (root === 0) return -ENOMEM;
     this.#nextMm++;

@@ -1,12 +1,14 @@
 // Random region calls with arguments from nowhere, while allocations fail and memory is so short that reclaim and swap work all the time. Nothing is expected of the
 // results but that memory adds up after every call, that no frame is lost, and that nothing throws. The seed is in the test's name.
 import { describe, expect, it } from "vitest";
+import { onlineOf } from "../mm/memcg.ts";
 import type { Mm } from "../mm/mm.ts";
 import { SwapArea } from "../mm/swap.ts";
+import { RandomGroups } from "../mm/test-groups.ts";
 import { copyToUser } from "../mm/usercopy.ts";
 import { checkMapFlags, type Region } from "./region.ts";
 import { detachWindow } from "./attach.ts";
-import { GRANULE, MIB, PAGE, TestWorld } from "./test-world.ts";
+import { GRANULE, MIB, PAGE, TestOwner, TestWorld } from "./test-world.ts";
 
 interface Setting {
   readonly name: string;
@@ -15,6 +17,8 @@ interface Setting {
   readonly failures: number;
   readonly memoryBytes: number;
   readonly swapPages: number;
+  /** Memory groups that are shaken meanwhile, and regions that change their owner's. */
+  readonly groups?: true;
 }
 
 const SETTINGS: readonly Setting[] = [
@@ -24,6 +28,23 @@ const SETTINGS: readonly Setting[] = [
   { name: "swap", share: true, failures: 0, memoryBytes: 100 * PAGE, swapPages: 400 },
   { name: "swap, private tables", share: false, failures: 0, memoryBytes: 100 * PAGE, swapPages: 400 },
   { name: "swap, allocations fail", share: true, failures: 20, memoryBytes: 100 * PAGE, swapPages: 100 },
+  { name: "memory groups", share: true, failures: 0, memoryBytes: 16 * MIB, swapPages: 400, groups: true },
+  {
+    name: "memory groups, private tables",
+    share: false,
+    failures: 0,
+    memoryBytes: 16 * MIB,
+    swapPages: 400,
+    groups: true,
+  },
+  {
+    name: "memory groups, allocations fail",
+    share: true,
+    failures: 20,
+    memoryBytes: 100 * PAGE,
+    swapPages: 100,
+    groups: true,
+  },
 ];
 
 /** mulberry32: [0, 1). */
@@ -58,6 +79,7 @@ class Fuzzer {
   readonly world: TestWorld;
   readonly mms: Mm[] = [];
   readonly #random: () => number;
+  readonly #groups: RandomGroups | null;
 
   constructor(setting: Setting, seed: number) {
     this.setting = setting;
@@ -65,6 +87,7 @@ class Fuzzer {
     this.world = new TestWorld({ share: setting.share, memoryBytes: setting.memoryBytes });
     const { memory } = this.world;
     if (setting.swapPages > 0) memory.swap = new SwapArea("fuzz", setting.swapPages);
+    this.#groups = setting.groups ? new RandomGroups(memory, (n) => this.#below(n)) : null;
     this.mms.push(this.world.newMm(), this.world.newMm());
     const region = this.#newRegion();
     if (region === null) throw new Error("no memory for a region");
@@ -79,9 +102,11 @@ class Fuzzer {
     }
     const { memory } = this.world;
     memory.failAllocation = null;
+    memory.groups.current = memory.groups.root;
     expect(this.world.end(this.mms)).toBe(0);
     expect(memory.swap?.used ?? 0).toBe(0);
     expect(memory.committed()).toBe(0);
+    this.#groups?.end();
   }
 
   #below(n: number): number {
@@ -111,7 +136,27 @@ class Fuzzer {
     return region;
   }
 
+  /** Groups change, or who owns a region, or which group its owner is in. */
+  #groupStep(groups: RandomGroups): void {
+    const { owner, mshare } = this.world;
+    owner.memcg = onlineOf(owner.memcg);
+    if (this.#below(3) > 0) return void groups.step(this.mms);
+    const group = groups.any();
+    if (this.#below(2) === 0 || mshare.regions.size === 0) {
+      owner.memcg = group;
+      mshare.ownerMoved(owner);
+      return;
+    }
+    const heir = new TestOwner(this.#pick(this.mms));
+    heir.memcg = group;
+    const region = this.#region;
+    // And back to the one that the world knows.
+    if (region.transfer(heir) === 0 && this.#below(2) === 0) region.transfer(owner);
+    if (!region.dead) region.owner = owner;
+  }
+
   #step(): void {
+    if (this.#groups !== null && this.#below(2) === 0) return this.#groupStep(this.#groups);
     const { size } = this.world.mshare.regions;
     if (size === 0 || (size < 3 && this.#below(30) === 0)) this.#newRegion();
     if (this.world.mshare.regions.size === 0) return;

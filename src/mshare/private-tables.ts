@@ -7,8 +7,11 @@ import { ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import { canDoMlock, mlockFutureOk } from "../mm/accounting.ts";
 import * as mman from "../mm/constants.ts";
 import { isAllowed, presentLeaf } from "../mm/fault.ts";
+import { FRAME_DIRTY, KIND_FILE } from "../mm/frame.ts";
+import { mappingsOf } from "../mm/mappings.ts";
 import type { Mirror } from "../mm/mm.ts";
 import { PAGE_NOMEM } from "../mm/object.ts";
+import { pageOut } from "../mm/reclaim.ts";
 import { zapTables } from "../mm/rmap.ts";
 import type { Gather } from "../mm/shootdown.ts";
 import { VM_LOCKED, type Vma } from "../mm/vma.ts";
@@ -74,8 +77,30 @@ export class PrivateTables implements RegionTables {
   madvise(region: Region, offset: number, length: number, advice: number): number {
     const start = region.hostAddress(offset);
     const write = advice === mman.MADV_POPULATE_WRITE;
-    if (advice !== mman.MADV_POPULATE_READ && !write) return region.host.madvise(start, length, advice);
+    if (advice !== mman.MADV_POPULATE_READ && !write) {
+      const result = region.host.madvise(start, length, advice);
+      if (advice === mman.MADV_PAGEOUT && (result === 0 || result === -ENOMEM)) this.#pageOut(region, start, length);
+      return result;
+    }
     return this.#bringIn(region, start, length, { access: write ? ACCESS_WRITE : ACCESS_READ });
+  }
+
+  /** The host's tables, which madvise has gone through, hold nothing: pages are found by their objects. Those that others map as well stay. */
+  #pageOut(region: Region, start: number, length: number): void {
+    const { memory, vmas } = region.host;
+    const { frames } = memory;
+    for (const vma of vmas) {
+      const low = Math.max(vma.start, start);
+      const high = Math.min(vma.end, start + pageUp(length));
+      if (low >= high) continue;
+      const { pages } = vma.object!;
+      for (const index of pages.indices(vma.pageIndex(low), vma.pageIndex(high))) {
+        const pfn = pages.get(index);
+        const mappings = mappingsOf(memory, pfn);
+        const isDirtyFile = frames.kind[pfn] === KIND_FILE && (frames.flags[pfn] & FRAME_DIRTY) !== 0;
+        if (!isDirtyFile && mappings.every((mapping) => mapping.vma === vma)) pageOut(memory, pfn, mappings);
+      }
+    }
   }
 
   mlock(region: Region, offset: number, length: number, flags: number): number {
