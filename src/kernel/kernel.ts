@@ -122,6 +122,8 @@ export class Kernel implements KernelParts {
   swapDevicePages = 0;
   /** Yama's restriction of ptrace (yama.ts); as on Debian, none. */
   ptraceScope = 0;
+  /** vm.hugetlb_shm_group: its members may make segments of huge pages without CAP_IPC_LOCK. */
+  hugetlbShmGroup = 0;
   /** Processes and threads created since boot (processes of /proc/stat). */
   forks = 0;
   #lastPid = 0;

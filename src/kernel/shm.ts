@@ -1,10 +1,21 @@
 // System V shared memory (ipc/shm.c): segments are shmem objects with an id; attaching maps them. A segment that is marked for destruction goes
 // with its last mapping. One ShmTable per kernel; the calls are in syscall/shm.ts.
-import { EACCES, EFBIG, EINVAL, ENOMEM, ENOSPC } from "../base/errno.ts";
-import { PAGE_SIZE, pageUp } from "../base/numbers.ts";
-import { MAP_FIXED, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE } from "../mm/constants.ts";
+import { EACCES, EFBIG, EINVAL, ENOMEM, ENOSPC, EPERM } from "../base/errno.ts";
+import { PAGE_SIZE, alignUp, pageUp } from "../base/numbers.ts";
+import {
+  MAP_FIXED,
+  MAP_HUGE_MASK,
+  MAP_HUGE_SHIFT,
+  MAP_SHARED,
+  PROT_EXEC,
+  PROT_READ,
+  PROT_WRITE,
+} from "../mm/constants.ts";
+import { HugetlbObject } from "../mm/hugetlb-object.ts";
 import type { ShmemObject } from "../mm/object.ts";
 import type { VmFile } from "../mm/vma.ts";
+import { CAP_IPC_LOCK } from "./creds.ts";
+import { inGroup, subjectOf } from "./fs/permission.ts";
 import { IpcObject, IpcTable, S_IRUGO, S_IWUGO, sysvipcLine } from "./ipc.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Task } from "./task.ts";
@@ -24,7 +35,7 @@ export const SHMMNI = 4096;
 export const SHM_UNLIMITED = 0xfffffffffeffffffn;
 
 export class Segment extends IpcObject {
-  readonly object: ShmemObject;
+  readonly object: ShmemObject | HugetlbObject;
   /** As asked for, bytes. */
   readonly size: number;
   readonly creator: number;
@@ -35,7 +46,7 @@ export class Segment extends IpcObject {
   attached = 0;
   readonly kernel: Kernel;
 
-  constructor(task: Task, key: number, flags: number, size: number, object: ShmemObject) {
+  constructor(task: Task, key: number, flags: number, size: number, object: ShmemObject | HugetlbObject) {
     super(task, key, flags);
     this.kernel = task.kernel;
     this.object = object;
@@ -44,6 +55,10 @@ export class Segment extends IpcObject {
   }
   get pages(): number {
     return pageUp(this.size) / PAGE_SIZE;
+  }
+  /** Bytes that an attachment maps. */
+  get length(): number {
+    return this.object instanceof HugetlbObject ? this.object.size : pageUp(this.size);
   }
 }
 
@@ -65,7 +80,7 @@ export class SegmentFile implements VmFile {
     this.writable = options.writable;
     this.#name = `/SYSV${(segment.key >>> 0).toString(16).padStart(8, "0")} (deleted)`;
   }
-  get object(): ShmemObject {
+  get object(): ShmemObject | HugetlbObject {
     return this.segment.object;
   }
   get inode(): number {
@@ -94,6 +109,22 @@ export class SegmentFile implements VmFile {
   }
 }
 
+/** can_do_hugetlb_shm */
+const mayUseHugePages = (task: Task): boolean =>
+  task.capable(CAP_IPC_LOCK) || inGroup(subjectOf(task), task.kernel.hugetlbShmGroup);
+
+/** SHM_HUGETLB: all pages are reserved at once, unless SHM_NORESERVE is there too. -EINVAL (unknown size), -EPERM, -ENOMEM. */
+function createHuge(task: Task, key: number, size: number, flags: number): Segment | number {
+  const pool = task.kernel.memory.hugetlb.poolFor((flags >>> MAP_HUGE_SHIFT) & MAP_HUGE_MASK);
+  if (pool === undefined) return -EINVAL;
+  if (!mayUseHugePages(task)) return -EPERM;
+  const object = new HugetlbObject(pool, alignUp(size, pool.size), { isSegment: true });
+  if ((flags & SHM_NORESERVE) !== 0 || object.reserve(0, object.size / pool.size))
+    return new Segment(task, key, flags, size, object);
+  object.release();
+  return -ENOMEM;
+}
+
 export class ShmTable {
   readonly segments = new IpcTable<Segment>(SHMMNI);
 
@@ -105,8 +136,7 @@ export class ShmTable {
   #create(task: Task, key: number, size: number, flags: number): Segment | number {
     if (size < 1 || size > Number(SHM_UNLIMITED)) return -EINVAL;
     if (this.segments.full || pageUp(size) < size) return -ENOSPC;
-    // There are no huge pages to take.
-    if ((flags & SHM_HUGETLB) !== 0) return -ENOMEM;
+    if ((flags & SHM_HUGETLB) !== 0) return createHuge(task, key, size, flags);
     const object = task.kernel.memory.newShmem(pageUp(size), (flags & SHM_NORESERVE) !== 0 ? "none" : "whole");
     if (typeof object === "number") return object === -EFBIG ? -EINVAL : object;
     return new Segment(task, key, flags, size, object);
@@ -127,7 +157,7 @@ export class ShmTable {
     const segment = this.segments.find(id);
     if (typeof segment === "number") return segment;
     if (segment.permission(task, S_IRUGO | (writable ? S_IWUGO : 0) | (executable ? 0o111 : 0)) !== 0) return -EACCES;
-    const length = pageUp(segment.size);
+    const { length } = segment;
     if (addr !== 0 && (flags & SHM_REMAP) === 0 && task.mm.vmas.intersection(addr, addr + length)) return -EINVAL;
     const prot = PROT_READ | (writable ? PROT_WRITE : 0) | (executable ? PROT_EXEC : 0);
     const file = new SegmentFile(this, segment, { writable });
@@ -152,7 +182,7 @@ export class ShmTable {
       if (!(vma.file instanceof SegmentFile) || (vma.start - addr) / PAGE_SIZE !== vma.pgoff) continue;
       if (isFirst) {
         file = vma.file;
-        end = pageUp(file.segment.size);
+        end = file.segment.length;
       } else if (vma.file !== file) continue;
       parts.push({ start: vma.start, bytes: vma.end - vma.start });
     }

@@ -210,6 +210,12 @@ export class Hugetlb {
     return this.#pages.get(pfn)?.pool;
   }
 
+  /** The first frame of the huge page that a frame of KIND_HUGETLB is in. */
+  headOf(pfn: Pfn): Pfn {
+    const head = asPfn(pfn & -this.pools[0].frames);
+    return this.#pages.get(head)?.pool === this.pools[0] ? head : asPfn(pfn & -this.pools[1].frames);
+  }
+
   /** The page's reservation comes back when it is freed. */
   restoreReserve(pfn: Pfn): void {
     this.#pages.get(pfn)!.restoreReserve = true;

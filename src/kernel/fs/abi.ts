@@ -180,6 +180,7 @@ export const FIOASYNC = 0x5452;
 export const FIGETBSZ = 2;
 
 // f_type of statfs(2)
+export const HUGETLBFS_MAGIC = 0x958458f6;
 export const TMPFS_MAGIC = 0x01021994;
 export const RAMFS_MAGIC = 0x858458f6;
 export const PROC_SUPER_MAGIC = 0x9fa0;

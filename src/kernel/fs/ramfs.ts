@@ -1,7 +1,7 @@
 // tmpfs: files in memory. Names are kept here; the pages of regular files are ShmemObjects, counted and mapped like all shared memory.
 // The root file system, /tmp, /dev/shm and /dev are instances of it. Mounted by boot.ts and mount(2).
 
-import { ENOENT, ENOSPC, ENOTEMPTY, EPERM } from "../../base/errno.ts";
+import { EINVAL, ENOENT, ENOSPC, ENOTEMPTY, EPERM } from "../../base/errno.ts";
 import { NAME_MAX } from "../../base/limits.ts";
 import { PAGE_SIZE } from "../../base/numbers.ts";
 import { FRAME_FALLOCATED } from "../../mm/frame.ts";
@@ -16,9 +16,6 @@ import { type AttrChange, type DirEntry, Filesystem, Inode, type NewInode, type 
 import { type PagedInode, RegularFile, resizePaged } from "./regular.ts";
 import type { StatFs } from "./stat.ts";
 
-/** What a directory entry adds to the size of its directory (BOGO_DIRENT_SIZE of mm/shmem.c). */
-const DIRENT_SIZE = 20;
-
 /** One tmpfs. `memory` supplies the pages; half of the RAM is its size, as Linux's default. */
 export class RamFs extends Filesystem implements PageQuota {
   readonly type: string;
@@ -26,6 +23,9 @@ export class RamFs extends Filesystem implements PageQuota {
   readonly memory: MemoryManager;
   readonly maxPages: number;
   inodes = 0;
+  /** What a name adds to the size of its directory (BOGO_DIRENT_SIZE of mm/shmem.c). */
+  readonly direntSize: number = 20;
+  readonly hasSymlinks: boolean = true;
   #pages = 0;
 
   constructor(
@@ -48,6 +48,13 @@ export class RamFs extends Filesystem implements PageQuota {
   }
   uncharge(pages: number): void {
     this.#pages -= pages;
+  }
+  get maxInodes(): number {
+    return this.maxPages;
+  }
+  /** A new regular file, without a name yet. */
+  newFile(make: NewInode): Inode {
+    return new RamFile(this, make);
   }
   statfs(): StatFs {
     const free = Math.max(0, this.maxPages - this.#pages);
@@ -79,7 +86,7 @@ export class RamFs extends Filesystem implements PageQuota {
 }
 
 /** What every inode of a tmpfs is made with. */
-abstract class RamInode extends Inode {
+export abstract class RamInode extends Inode {
   declare readonly fs: RamFs;
   constructor(fs: RamFs, make: NewInode) {
     super(fs, make.mode);
@@ -101,7 +108,7 @@ export class RamDir extends RamInode {
     this.nlink = 2;
   }
   override get size(): number {
-    return 2 * DIRENT_SIZE + this.names.size * DIRENT_SIZE;
+    return (2 + this.names.size) * this.fs.direntSize;
   }
   override lookup(name: string): Inode | number {
     return this.names.get(name) ?? -ENOENT;
@@ -125,24 +132,25 @@ export class RamDir extends RamInode {
     this.#changed();
   }
   override create(name: string, make: NewInode): Inode | number {
-    if (this.fs.inodes >= this.fs.maxPages) return -ENOSPC;
-    const inode = (make.mode & S_IFMT) === S_IFREG ? new RamFile(this.fs, make) : new RamSpecial(this.fs, make);
+    if (this.fs.inodes >= this.fs.maxInodes) return -ENOSPC;
+    const inode = (make.mode & S_IFMT) === S_IFREG ? this.fs.newFile(make) : new RamSpecial(this.fs, make);
     this.add(name, inode);
     return inode;
   }
   override mkdir(name: string, make: NewInode): Inode | number {
-    if (this.fs.inodes >= this.fs.maxPages) return -ENOSPC;
+    if (this.fs.inodes >= this.fs.maxInodes) return -ENOSPC;
     const inode = new RamDir(this.fs, make);
     this.add(name, inode);
     return inode;
   }
   override symlink(name: string, target: string, make: NewInode): Inode | number {
+    if (!this.fs.hasSymlinks) return -EINVAL;
     const inode = new RamLink(this.fs, make, target);
     this.add(name, inode);
     return inode;
   }
   override tmpfile(make: NewInode): Inode | number {
-    const inode = new RamFile(this.fs, make);
+    const inode = this.fs.newFile(make);
     inode.nlink = 0;
     return inode;
   }

@@ -10,6 +10,7 @@ import { S_IFDIR, S_IFREG, type Timespec } from "./abi.ts";
 import { CgroupFs } from "./cgroupfs.ts";
 import { makeDevFs } from "./devfs.ts";
 import { HostFilesystem } from "./hostfs.ts";
+import { HugetlbFs, hugetlbfsFromOptions } from "./hugetlbfs.ts";
 import type { Filesystem } from "./inode.ts";
 import { MNT_NODEV, MNT_NOEXEC, MNT_NOSUID, MNT_RDONLY, Path } from "./inode.ts";
 import { makeMshareFs } from "./msharefs.ts";
@@ -95,9 +96,12 @@ export function setUpFiles(kernel: Kernel, options: FileSetupOptions = {}): void
   kernel.processExitHooks.push(() => releaseDetached(kernel));
 }
 
-/** The file systems that mount(2) makes. */
+/** The file systems that mount(2) makes, and those that nobody mounts. */
 function registerTypes(kernel: Kernel, vfs: Vfs, pts: PtsFs, cgroups: CgroupFs): void {
   const now = (): Timespec => kernel.clock.realtime();
+  vfs.hugeMemfds = kernel.memory.hugetlb.pools.map(
+    (pool) => new HugetlbFs(pool, { devMinor: vfs.allocateDevMinor(), now }),
+  );
   vfs.types.set("sysfs", { nodev: true, make: () => new SysFs(kernel, vfs.allocateDevMinor()) });
   vfs.types.set("tmpfs", {
     nodev: true,
@@ -106,6 +110,10 @@ function registerTypes(kernel: Kernel, vfs: Vfs, pts: PtsFs, cgroups: CgroupFs):
   vfs.types.set("ramfs", {
     nodev: true,
     make: (text) => tmpfsFromOptions(kernel.memory, { devMinor: vfs.allocateDevMinor(), now, type: "ramfs" }, text),
+  });
+  vfs.types.set("hugetlbfs", {
+    nodev: true,
+    make: (text) => hugetlbfsFromOptions(kernel.memory, { devMinor: vfs.allocateDevMinor(), now }, text),
   });
   vfs.types.set("msharefs", { nodev: true, make: (text) => makeMshareFs(kernel, vfs.allocateDevMinor(), text) });
   vfs.types.set("cgroup2", { nodev: true, make: (text) => cgroups.configure(text) || cgroups });

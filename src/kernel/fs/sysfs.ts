@@ -8,9 +8,18 @@ import { Filesystem, plainStatFs } from "./inode.ts";
 import { bitmap, bitmapList } from "./procfs/format.ts";
 import { StaticDir, TextInode } from "./procfs/node.ts";
 import type { StatFs } from "./stat.ts";
+import { hugepagesTree } from "./sysfs-hugepages.ts";
 
-/** A directory as it is written down: texts are files, functions make the text when it is read. */
-type Tree = { readonly [name: string]: Tree | string | (() => string) };
+/** An attribute that can be written: what it reads as, and what a write does (0 or -errno). */
+export interface SysAttribute {
+  readonly read: () => string;
+  readonly write: (text: string) => number;
+}
+
+/** A directory as it is written down: texts are files, functions make the text when it is read, attributes can be written as well. */
+export type SysTree = { readonly [name: string]: SysTree | SysAttribute | string | (() => string) };
+
+const isAttribute = (entry: SysTree | SysAttribute): entry is SysAttribute => typeof entry.read === "function";
 
 export class SysFs extends Filesystem {
   readonly type = "sysfs";
@@ -24,11 +33,11 @@ export class SysFs extends Filesystem {
     return plainStatFs(SYSFS_MAGIC);
   }
 
-  #build(tree: Tree): StaticDir {
+  #build(tree: SysTree): StaticDir {
     const directory = new SysDir(this, 0o755);
     for (const [name, entry] of Object.entries(tree)) {
-      if (typeof entry === "object") directory.add(name, this.#build(entry));
-      else directory.add(name, new SysInode(this, entry));
+      if (typeof entry !== "object" || isAttribute(entry)) directory.add(name, new SysInode(this, entry));
+      else directory.add(name, this.#build(entry));
     }
     return directory;
   }
@@ -53,17 +62,18 @@ class SysDir extends StaticDir {
   }
 }
 
-/** A read-only attribute; the size of sysfs files is a page, whatever is in them. */
+/** An attribute; the size of sysfs files is a page, whatever is in them. */
 class SysInode extends TextInode {
-  constructor(fs: Filesystem, text: string | (() => string)) {
-    super(fs, 0o444, { read: () => (typeof text === "string" ? text : text()) });
+  constructor(fs: Filesystem, entry: SysAttribute | string | (() => string)) {
+    if (typeof entry === "object") super(fs, 0o644, { read: entry.read, write: (_writer, text) => entry.write(text) });
+    else super(fs, 0o444, { read: () => (typeof entry === "string" ? entry : entry()) });
   }
   override get size(): number {
     return 4096;
   }
 }
 
-function sysTree(kernel: Kernel): Tree {
+function sysTree(kernel: Kernel): SysTree {
   return {
     block: {},
     bus: {},
@@ -76,7 +86,7 @@ function sysTree(kernel: Kernel): Tree {
       address_bits: "64\n",
       cpu_byteorder: "little\n",
       mm: {
-        hugepages: {},
+        hugepages: hugepagesTree(kernel.memory),
         transparent_hugepage: {
           defrag: "always defer defer+madvise madvise [never]\n",
           enabled: "always madvise [never]\n",
@@ -93,11 +103,11 @@ function sysTree(kernel: Kernel): Tree {
 }
 
 /** /sys/devices/system/cpu: all harts are there and on. */
-function cpuTree({ hardware }: Kernel): Tree {
+function cpuTree({ hardware }: Kernel): SysTree {
   const count = hardware.harts.length;
   const all = (1n << BigInt(count)) - 1n;
   const list = `${bitmapList(all, count)}\n`;
-  const cpus: Record<string, Tree> = {};
+  const cpus: Record<string, SysTree> = {};
   for (const { id } of hardware.harts) cpus[`cpu${id}`] = { online: "1\n", topology: topology(id, count) };
   return {
     ...cpus,
@@ -112,7 +122,7 @@ function cpuTree({ hardware }: Kernel): Tree {
 }
 
 /** One package, a core for each hart, no threads of cores. */
-function topology(id: number, count: number): Tree {
+function topology(id: number, count: number): SysTree {
   const masks = (bits: bigint): [string, string] => [`${bitmap(bits, count)}\n`, `${bitmapList(bits, count)}\n`];
   const [core, coreList] = masks(1n << BigInt(id));
   const [all, allList] = masks((1n << BigInt(count)) - 1n);
@@ -132,7 +142,7 @@ function topology(id: number, count: number): Tree {
 }
 
 /** One memory node. */
-function nodeTree({ hardware }: Kernel): Tree {
+function nodeTree({ hardware }: Kernel): SysTree {
   const count = hardware.harts.length;
   const all = (1n << BigInt(count)) - 1n;
   return {

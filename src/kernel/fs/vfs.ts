@@ -54,6 +54,7 @@ import { Walk } from "./namei.ts";
 import { newInodeOwner, ownerOrCapable, permission } from "./permission.ts";
 import type { PipeFs } from "./pipe.ts";
 import type { NsFs } from "./procfs/ns.ts";
+import type { HugetlbFs } from "./hugetlbfs.ts";
 import type { RamFs } from "./ramfs.ts";
 import type { SocketFs } from "./socket-names.ts";
 import type { Standard } from "./stdio.ts";
@@ -92,6 +93,8 @@ export class Vfs {
   namespaces!: NsFs;
   /** The tmpfs that nobody sees: memfds are its files. */
   memfds!: RamFs;
+  /** The same for memfds of huge pages: one for each size. */
+  hugeMemfds: readonly HugetlbFs[] = [];
   /** The standard streams of the host and the console. */
   standard!: Standard;
   readonly locks = new LockTable();

@@ -6,6 +6,7 @@ import * as mman from "../../mm/constants.ts";
 import { copyToUser } from "../../mm/usercopy.ts";
 import type { VmFile } from "../../mm/vma.ts";
 import { CAP_SYS_NICE } from "../creds.ts";
+import { HugetlbFile } from "../fs/hugetlbfs.ts";
 import { MshareFile } from "../fs/msharefs.ts";
 import { mapRegion } from "../fs/msharefs-ioctl.ts";
 import { MAY_WRITE } from "../fs/abi.ts";
@@ -15,9 +16,6 @@ import { FileMapping } from "../fs/regular.ts";
 import type { Task } from "../task.ts";
 import type { Args, SyscallEntry } from "./table.ts";
 import { readVector } from "./user-vector.ts";
-
-/** Sizes of huge pages on riscv64, as their logarithms: 2 MiB and 1 GiB; 0 is the default. */
-const HUGE_SHIFTS = [0, 21, 30];
 
 function sysMmap(task: Task, args: Args): number {
   const [addr, length, prot, flags, fd, offset] = [
@@ -30,14 +28,10 @@ function sysMmap(task: Task, args: Args): number {
   ];
   if ((args.big(5) & 4095n) !== 0n) return -EINVAL;
   const request = { addr, length, prot, flags, offset, file: null };
-  if ((flags & mman.MAP_ANONYMOUS) !== 0) {
-    const shift = (flags >>> mman.MAP_HUGE_SHIFT) & mman.MAP_HUGE_MASK;
-    if ((flags & mman.MAP_HUGETLB) !== 0 && !HUGE_SHIFTS.includes(shift)) return -EINVAL;
-    return task.mm.mmap(request);
-  }
+  if ((flags & mman.MAP_ANONYMOUS) !== 0) return task.mm.mmap(request);
   const file = task.files.io(fd);
   if (file === undefined) return -EBADF;
-  if ((flags & mman.MAP_HUGETLB) !== 0) return -EINVAL;
+  if ((flags & mman.MAP_HUGETLB) !== 0 && !(file instanceof HugetlbFile)) return -EINVAL;
   if (file instanceof MshareFile) return mapRegion(task, file, request);
   const mapping = file.mmap({ prot, flags, offset });
   if (typeof mapping !== "number") return task.mm.mmap({ ...request, file: mapping });

@@ -2,11 +2,12 @@
 
 import { EFAULT, EINVAL, EPERM } from "../../../base/errno.ts";
 import { TASK_SIZE } from "../../../base/limits.ts";
-import { PAGE_SIZE, pageUp } from "../../../base/numbers.ts";
+import { PAGE_SIZE, type Pfn, pageUp } from "../../../base/numbers.ts";
 import { ptePfn } from "../../../machine/pte.ts";
-import { KIND_ANON, KIND_ZERO } from "../../../mm/frame.ts";
+import { KIND_ANON, KIND_HUGETLB, KIND_ZERO } from "../../../mm/frame.ts";
+import { hugetlbOf, isPrivateHuge } from "../../../mm/hugetlb-vma.ts";
 import type { Mm } from "../../../mm/mm.ts";
-import { PTE_PRESENT, findTable, readLeaf } from "../../../mm/page-table.ts";
+import { PTE_PRESENT, entryWord, findTable, readLeaf } from "../../../mm/page-table.ts";
 import { isSwapPte, swapSlot } from "../../../mm/swap.ts";
 import { copyFromUser, copyToUser, putUser64 } from "../../../mm/usercopy.ts";
 import type { Vma } from "../../../mm/vma.ts";
@@ -44,6 +45,16 @@ function pageState(mm: Mm, va: number, vma: Vma | null): PageState {
   return { pte, sharers: window.host.sharers.size };
 }
 
+/** The frame that has the counts of a page: of a hugetlb page its first. */
+function countedFrame({ memory }: Mm, pfn: Pfn): Pfn {
+  return memory.frames.kind[pfn] === KIND_HUGETLB ? memory.hugetlb.headOf(pfn) : pfn;
+}
+
+const isAnonymous = (mm: Mm, pfn: Pfn): boolean => {
+  const kind = mm.memory.frames.kind[pfn];
+  return kind === KIND_ANON || (kind === KIND_HUGETLB && isPrivateHuge(mm, pfn));
+};
+
 /** An open pagemap. */
 export class PagemapFile extends AddressFile {
   /** Frame numbers are for CAP_SYS_ADMIN. */
@@ -77,11 +88,11 @@ export class PagemapFile extends AddressFile {
     // Bits 5 up: the slot (bits 0 to 4 are the area's number: there is one).
     if (isSwapPte(pte)) return PM_SWAP | (this.#showFrames ? BigInt(swapSlot(pte)) << 5n : 0n);
     if ((pte & PTE_PRESENT) === 0) return 0n;
-    const pfn = ptePfn(pte);
-    let entry = PM_PRESENT | (this.#showFrames ? BigInt(pfn) : 0n);
+    let entry = PM_PRESENT | (this.#showFrames ? BigInt(ptePfn(pte)) : 0n);
+    const pfn = countedFrame(this.mm, ptePfn(pte));
     const kind = frames.kind[pfn];
     if (kind === KIND_ZERO) return entry;
-    if (kind !== KIND_ANON) entry |= PM_FILE;
+    if (!isAnonymous(this.mm, pfn)) entry |= PM_FILE;
     if (frames.mapcount[pfn] === 1 && sharers <= 1) entry |= PM_MMAP_EXCLUSIVE;
     return entry;
   }
@@ -90,12 +101,13 @@ export class PagemapFile extends AddressFile {
   }
 }
 
-// Categories of pages (include/uapi/linux/fs.h). WPALLOWED and SWAPPED never apply here, HUGE and SOFT_DIRTY neither.
+// Categories of pages (include/uapi/linux/fs.h). WPALLOWED and SWAPPED never apply here, SOFT_DIRTY neither.
 const PAGE_IS_WPALLOWED = 1;
 const PAGE_IS_WRITTEN = 2;
 const PAGE_IS_FILE = 4;
 const PAGE_IS_PRESENT = 8;
 const PAGE_IS_PFNZERO = 32;
+const PAGE_IS_HUGE = 64;
 const CATEGORIES = 0xff;
 const PM_SCAN_CHECK_WPASYNC = 2;
 const SCAN_FLAGS = 3;
@@ -175,8 +187,17 @@ function interesting(args: ScanArgs, categories: number): boolean {
   return args.anyOf === 0 || (seen & args.anyOf) !== 0;
 }
 
+/** pagemap_hugetlb_category; where there is no table, nothing. */
+function hugetlbCategories(mm: Mm, va: number, level: number, pte: number): number {
+  if ((pte & PTE_PRESENT) === 0) return entryWord(mm.memory.ram, mm.root, va, level) === 0 ? 0 : PAGE_IS_HUGE;
+  const present = PAGE_IS_HUGE | PAGE_IS_PRESENT | PAGE_IS_WRITTEN;
+  return isAnonymous(mm, countedFrame(mm, ptePfn(pte))) ? present : present | PAGE_IS_FILE;
+}
+
 function categoriesOf(mm: Mm, va: number, vma: Vma): number {
   const { pte } = pageState(mm, va, vma);
+  const huge = hugetlbOf(vma);
+  if (huge !== undefined) return hugetlbCategories(mm, va, huge.pool.level, pte);
   // Where there is a table, an entry that is not write-protected counts as written, even an empty one.
   if ((pte & PTE_PRESENT) === 0) return findTable(mm.memory.ram, mm.root, va) === 0 ? 0 : PAGE_IS_WRITTEN;
   const kind = mm.memory.frames.kind[ptePfn(pte)];

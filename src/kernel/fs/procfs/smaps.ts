@@ -3,6 +3,7 @@
 import { PAGE_SIZE, PMD_SIZE } from "../../../base/numbers.ts";
 import { PTE_A, PTE_D, ptePfn } from "../../../machine/pte.ts";
 import { FRAME_DIRTY, FRAME_LAZYFREE, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_ZERO } from "../../../mm/frame.ts";
+import { hugetlbLeaves, isHugetlb, poolOf } from "../../../mm/hugetlb-vma.ts";
 import type { Mm } from "../../../mm/mm.ts";
 import { ShmemObject } from "../../../mm/object.ts";
 import { PTE_PRESENT, findTable, leafIndex, nextTableAddress, readLeaf } from "../../../mm/page-table.ts";
@@ -29,6 +30,8 @@ class MemSizeStats {
   referenced = 0;
   anonymous = 0;
   lazyFree = 0;
+  sharedHugetlb = 0;
+  privateHugetlb = 0;
   /** Bytes of regions. */
   mshare = 0;
   swap = 0;
@@ -101,10 +104,23 @@ function accountSwap(stats: MemSizeStats, mm: Mm, vma: Vma): void {
   }
 }
 
+/** smaps_hugetlb_range: hugetlb pages count in nothing else. */
+function accountHugetlb(stats: MemSizeStats, mm: Mm, vma: Vma): void {
+  const { size } = poolOf(vma);
+  for (const { head } of hugetlbLeaves(mm, vma.start, vma.end)) {
+    if (mm.memory.frames.mapcount[head] > 1) stats.sharedHugetlb += size;
+    else stats.privateHugetlb += size;
+  }
+}
+
 /** What the page tables say about [vma.start, vma.end). */
 function gather(mm: Mm, vma: Vma): MemSizeStats {
   const stats = new MemSizeStats();
   const window = windowOf(vma);
+  if (isHugetlb(vma)) {
+    accountHugetlb(stats, mm, vma);
+    return stats;
+  }
   if (window === null) {
     walkLeaves(mm, vma.start, vma.end, (_va, pte) => account(stats, vma, pte));
     accountSwap(stats, mm, vma);
@@ -140,8 +156,8 @@ function sizesText(stats: MemSizeStats, part: "vma" | "rollup"): string {
     ["AnonHugePages", 0],
     ["ShmemPmdMapped", 0],
     ["FilePmdMapped", 0],
-    ["Shared_Hugetlb", 0],
-    ["Private_Hugetlb", 0],
+    ["Shared_Hugetlb", stats.sharedHugetlb],
+    ["Private_Hugetlb", stats.privateHugetlb],
     ["Swap", stats.swap],
     ["SwapPss", stats.swapPss],
     ["Locked", stats.pssLocked],
@@ -194,7 +210,8 @@ export function smapsText(mm: Mm): string {
     const stats = gather(mm, vma);
     text += mapsLine(mm, vma);
     text += kbLine("Size", (vma.end - vma.start) / 1024);
-    text += kbLine("KernelPageSize", PAGE_SIZE / 1024) + kbLine("MMUPageSize", PAGE_SIZE / 1024);
+    const pageKb = (isHugetlb(vma) ? poolOf(vma).size : PAGE_SIZE) / 1024;
+    text += kbLine("KernelPageSize", pageKb) + kbLine("MMUPageSize", pageKb);
     text += sizesText(stats, "vma");
     if (vma.window !== null) text += kbLine("Mshare", kb(stats.mshare));
     text += "THPeligible:           0\n" + vmFlagsLine(vma);

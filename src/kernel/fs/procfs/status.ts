@@ -92,7 +92,7 @@ function memoryLines(mm: Mm, mshareBytes: number): string {
     statusKb("VmLib", mm.execVm * (PAGE_SIZE / 1024) - text / 1024) +
     statusKb("VmPTE", mm.tableBytes / 1024) +
     pages("VmSwap", mm.swapPages) +
-    statusKb("HugetlbPages", 0) +
+    pages("HugetlbPages", mm.hugetlbPages) +
     "CoreDumping:\t0\nTHP_enabled:\t1\nuntag_mask:\t0xffffffffffffffff\n"
   );
 }

@@ -132,7 +132,9 @@ function ptraceScope(kernel: Kernel): Setting {
   };
 }
 
-function vmSettings({ memory }: Kernel): Tree {
+function vmSettings(kernel: Kernel): Tree {
+  const { memory } = kernel;
+  const pool = memory.hugetlb.defaultPool;
   const overcommitMemory = integer(
     0,
     2,
@@ -163,8 +165,28 @@ function vmSettings({ memory }: Kernel): Tree {
     legacy_va_layout: fixed(0),
     max_map_count: fixed(MAX_MAP_COUNT),
     mmap_min_addr: fixed(MMAP_MIN_ADDR),
-    nr_hugepages: fixed(0),
-    nr_overcommit_hugepages: fixed(0),
+    hugetlb_shm_group: integer(
+      0,
+      2 ** 32 - 1,
+      () => kernel.hugetlbShmGroup,
+      (value) => (kernel.hugetlbShmGroup = value),
+    ),
+    nr_hugepages: integer(
+      0,
+      2 ** 53,
+      () => pool.max,
+      (value) => {
+        pool.setMax(value);
+      },
+    ),
+    nr_overcommit_hugepages: integer(
+      0,
+      2 ** 53,
+      () => pool.overcommit,
+      (value) => {
+        pool.setOvercommit(value);
+      },
+    ),
     oom_kill_allocating_task: fixed(0),
     overcommit_kbytes: fixed(0),
     overcommit_memory: overcommitMemory,

@@ -2,6 +2,7 @@
 
 import { PAGE_SIZE } from "../../../base/numbers.ts";
 import { FRAME_DIRTY, KIND_ANON, KIND_FILE, KIND_FREE, KIND_SHMEM, KIND_TABLE } from "../../../mm/frame.ts";
+import type { MemoryManager } from "../../../mm/memory-manager.ts";
 import { VM_LOCKED } from "../../../mm/vma.ts";
 import type { Kernel } from "../../kernel.ts";
 import type { Task } from "../../task.ts";
@@ -100,12 +101,20 @@ export function meminfoText(kernel: Kernel): string {
     ["FileHugePages", 0],
     ["FilePmdMapped", 0],
   ];
-  const count = (name: string): string => `${`${name}:`.padEnd(16)}${"0".padStart(8)}\n`;
+  return lines.map(([name, pages]) => kbLine(name, (pages * PAGE_SIZE) / 1024)).join("") + hugetlbLines(memory);
+}
+
+/** The default pool's counts, and what all pools hold (hugetlb_report_meminfo). */
+function hugetlbLines({ hugetlb }: MemoryManager): string {
+  const { total, free, reserved, surplus, size } = hugetlb.defaultPool;
+  const count = (name: string, value: number): string => `${`${name}:`.padEnd(16)}${String(value).padStart(8)}\n`;
   return (
-    lines.map(([name, pages]) => kbLine(name, (pages * PAGE_SIZE) / 1024)).join("") +
-    ["HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp"].map(count).join("") +
-    kbLine("Hugepagesize", 2048) +
-    kbLine("Hugetlb", 0)
+    count("HugePages_Total", total) +
+    count("HugePages_Free", free) +
+    count("HugePages_Rsvd", reserved) +
+    count("HugePages_Surp", surplus) +
+    kbLine("Hugepagesize", size / 1024) +
+    kbLine("Hugetlb", (hugetlb.totalFrames * PAGE_SIZE) / 1024)
   );
 }
 
