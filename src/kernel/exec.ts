@@ -60,6 +60,7 @@ export function execve(task: Task, request: ExecRequest): SyscallResult {
     opened.release();
     return mm;
   }
+  mm.thpDisabled = task.mm.thpDisabled;
   const program: Program = { opened, env: request.env, mm };
   const { process } = task;
   return process.threads.size > 1 || process.tracedZombies.size > 0

@@ -14,10 +14,13 @@ import type { MemoryGroup } from "./memcg.ts";
 import { hugetlbFault } from "./hugetlb-fault.ts";
 import { isHugetlb } from "./hugetlb-vma.ts";
 import type { Mm } from "./mm.ts";
-import { PAGE_NOMEM } from "./object.ts";
+import { PAGE_NOMEM, ShmemObject } from "./object.ts";
 import { PTE_PRESENT, ensureTable, findTable, leafIndex, protectionBits, readLeaf } from "./page-table.ts";
 import { countRss } from "./rmap.ts";
+import { bringInHuge } from "./shmem-huge.ts";
 import { expandStack } from "./stack.ts";
+import { hugeFault } from "./thp-fault.ts";
+import { hugeLeafWord } from "./thp-split.ts";
 import { isSwapPte, swapSlot } from "./swap.ts";
 import { VM_EXEC, VM_GROWSDOWN, VM_MAYSHARE, VM_READ, VM_SHARED, VM_WRITE, type Vma } from "./vma.ts";
 
@@ -228,7 +231,11 @@ function privateWrite(mm: Mm, vma: Vma, va: number, hostVma: Vma, hostVa: number
 function denyWriting(mm: Mm, va: number): void {
   const { ram, frames } = mm.memory;
   const table = findTable(ram, mm.root, va);
-  if (table === 0) return;
+  if (table === 0) {
+    const word = hugeLeafWord(mm, va);
+    if (word !== 0) ram.u32[word] &= ~PTE_W;
+    return;
+  }
   const first = Math.max(0, leafIndex(va) - FAULT_AROUND_PAGES);
   const end = Math.min(512, leafIndex(va) + FAULT_AROUND_PAGES);
   for (let i = first; i < end; i++) {
@@ -253,6 +260,9 @@ export function resolvePage(space: Mm, va: number, vma: Vma, shift: number, acce
   const { ram } = space.memory;
   let table = findTable(ram, space.root, va);
   if (table === 0) {
+    const huge = hugeFault(space, va, vma, shift, access, rss);
+    if (huge === "done") return MINOR;
+    if (huge === "oom") return OOM;
     table = ensureTable(space, va, 0);
     if (table === 0) return OOM;
   }
@@ -342,10 +352,13 @@ function anonymousPage(
 
 /** The object's frame for page `pageIndex`, or -(outcome) if there is none. A new one is charged to the group of the VMA's mm. */
 function objectPage(vma: Vma, pageIndex: number): Pfn | number {
+  const object = vma.object!;
+  const bringIn = (): Pfn | number => {
+    if (object instanceof ShmemObject && pageIndex * PAGE_SIZE < object.size) bringInHuge(object, pageIndex, vma);
+    return object.page(pageIndex);
+  };
   const { groups } = vma.mm.memory;
-  const pfn = groups.active
-    ? groups.chargingTo(vma.mm.memcg, () => vma.object!.page(pageIndex))
-    : vma.object!.page(pageIndex);
+  const pfn = groups.active ? groups.chargingTo(vma.mm.memcg, bringIn) : bringIn();
   if (pfn > 0) return pfn;
   return pfn === PAGE_NOMEM ? -OOM : -BUS;
 }

@@ -8,10 +8,19 @@ import { FRAME_EXCLUSIVE, KIND_ANON, KIND_ZERO } from "./frame.ts";
 import { copyHugetlb, isHugetlb } from "./hugetlb-vma.ts";
 import { linkVma } from "./merge.ts";
 import type { Mm } from "./mm.ts";
-import { PTE_PRESENT, ensureTable, findTable, leafIndex, nextTableAddress } from "./page-table.ts";
+import {
+  PTE_PRESENT,
+  ensureTable,
+  findTable,
+  isHugeLeaf,
+  leafIndex,
+  nextMappedAddress,
+  pmdWord,
+} from "./page-table.ts";
 import { countRss } from "./rmap.ts";
 import type { Gather } from "./shootdown.ts";
 import { isSwapPte, swapSlot } from "./swap.ts";
+import { forkHuge } from "./thp-fork.ts";
 import { VM_ACCOUNT, VM_DONTCOPY, VM_LOCKED_MASK, VM_MAYWRITE, VM_SHARED, VM_WIPEONFORK, Vma } from "./vma.ts";
 
 /** The child's address space, with one user; or -ENOMEM, and then nothing has changed but write protection. */
@@ -51,6 +60,7 @@ function copyLayout(child: Mm, parent: Mm): void {
   child.envStart = parent.envStart;
   child.envEnd = parent.envEnd;
   child.vdso = parent.vdso;
+  child.thpDisabled = parent.thpDisabled;
   child.limits = { ...parent.limits };
   child.capabilities = { ...parent.capabilities };
 }
@@ -82,11 +92,19 @@ function copyPages(child: Mm, source: Vma, gather: Gather): boolean {
   const { ram, frames } = parent.memory;
   const { u32 } = ram;
   const cow = (source.flags & (VM_SHARED | VM_MAYWRITE)) === VM_MAYWRITE;
-  for (let va = nextTableAddress(ram, parent.root, source.start, source.end); va < source.end;) {
-    const table = findTable(ram, parent.root, va);
+  for (let va = nextMappedAddress(ram, parent.root, source.start, source.end); va < source.end;) {
     const first = leafIndex(va);
     const next = va - (va % PMD_SIZE) + PMD_SIZE;
-    const stop = first + (Math.min(next, source.end) - va) / PAGE_SIZE;
+    if (isHugeLeaf(u32[pmdWord(ram, parent.root, va)])) {
+      const copied = forkHuge(child, parent, va, gather);
+      if (copied === "no memory") return false;
+      if (copied === "done") {
+        va = nextMappedAddress(ram, parent.root, next, source.end);
+        continue;
+      }
+    }
+    const table = findTable(ram, parent.root, va);
+    const stop = table === 0 ? first : first + (Math.min(next, source.end) - va) / PAGE_SIZE;
     let target = 0 as Pfn;
     for (let index = first; index < stop; index++) {
       const word = (table << 10) + 2 * index;
@@ -123,7 +141,7 @@ function copyPages(child: Mm, source: Vma, gather: Gather): boolean {
       frames.mapcount[pfn]++;
       countRss(child, kind, 1);
     }
-    va = nextTableAddress(ram, parent.root, next, source.end);
+    va = nextMappedAddress(ram, parent.root, next, source.end);
   }
   return true;
 }

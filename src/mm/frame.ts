@@ -42,8 +42,13 @@ export class FrameAllocator {
   readonly ram: Ram;
   /** References: one for each page-table entry that maps the frame, one for the page cache that holds it; tables: share count. */
   readonly refcount: Int32Array;
-  /** Leaf entries that map the frame. */
+  /** Leaf entries that map the frame; a huge leaf counts for each of its 512. */
   readonly mapcount: Int32Array;
+  /** By 2 MiB block: the huge leaves that map it. And by kind: the blocks that some huge leaf maps. */
+  readonly leaves: Int32Array;
+  readonly hugeMapped = new Int32Array(KINDS);
+  /** Huge pages in shmem objects (ShmemHugePages), mapped or not. Kept by object.ts. */
+  shmemHuge = 0;
   readonly kind: Uint8Array;
   readonly flags: Uint8Array;
   /** The memory group that pays for the frame (memcg.ts); 0: the root. */
@@ -79,6 +84,7 @@ export class FrameAllocator {
     this.ram = ram;
     this.refcount = new Int32Array(end);
     this.mapcount = new Int32Array(end);
+    this.leaves = new Int32Array((end + BLOCK_FRAMES - 1) >> BLOCK_SHIFT);
     this.kind = new Uint8Array(end);
     this.flags = new Uint8Array(end);
     this.group = new Uint16Array(end);
@@ -180,6 +186,12 @@ export class FrameAllocator {
       if (count === blocks) return first;
     }
     return NONE;
+  }
+
+  /** A huge leaf that maps the block from `pfn` comes (1) or goes (-1). The frames are in use. */
+  countLeaf(pfn: Pfn, change: 1 | -1): void {
+    const count = (this.leaves[pfn >> BLOCK_SHIFT] += change);
+    if (count === (change > 0 ? 1 : 0)) this.hugeMapped[this.kind[pfn]] += change;
   }
 
   /** Drops one reference; the last one frees the frame. */

@@ -9,10 +9,13 @@ import { isHugetlb, poolOf } from "./hugetlb-vma.ts";
 import { mappingsOf } from "./mappings.ts";
 import { modifyVma } from "./merge.ts";
 import type { Mm } from "./mm.ts";
-import { PTE_PRESENT, findTable, leafIndex, nextTableAddress, readLeaf } from "./page-table.ts";
+import { PTE_PRESENT, findTable, leafIndex, nextMappedAddress, readLeaf } from "./page-table.ts";
 import { madvisePopulate } from "./populate.ts";
 import { pageOut } from "./reclaim.ts";
 import { zapRange } from "./rmap.ts";
+import { collapseRange } from "./collapse.ts";
+import { ageHuge, freeHugeLazily } from "./thp-advice.ts";
+import { hugeLeafWord } from "./thp-split.ts";
 import {
   VM_DONTCOPY,
   VM_DONTDUMP,
@@ -125,9 +128,10 @@ function adviseVma(vma: Vma, prev: Vma | null, start: number, end: number, advic
       return remove(vma, start, end);
     case mman.MADV_WILLNEED:
       return vma;
-    case mman.MADV_COLLAPSE:
-      // There are no huge pages.
-      return -EINVAL;
+    case mman.MADV_COLLAPSE: {
+      const error = collapseRange(vma, start, end);
+      return error < 0 ? error : vma;
+    }
     case mman.MADV_COLD:
     case mman.MADV_PAGEOUT:
       if ((vma.flags & (VM_LOCKED | VM_PFNMAP | VM_HUGETLB)) !== 0) return -EINVAL;
@@ -246,8 +250,9 @@ function age(vma: Vma, start: number, end: number, advice: number): void {
   const { mm } = vma;
   const { memory } = mm;
   const { ram, frames } = memory;
-  for (let va = nextTableAddress(ram, mm.root, start, end); va < end;) {
+  for (let va = nextMappedAddress(ram, mm.root, start, end); va < end;) {
     const next = Math.min(va - (va % PMD_SIZE) + PMD_SIZE, end);
+    if (hugeLeafWord(mm, va) !== 0) ageHuge(vma, va, next - va, advice);
     for (; va < next; va += PAGE_SIZE) {
       const pte = readLeaf(ram, mm.root, va);
       const pfn = (pte >>> 10) as Pfn;
@@ -262,7 +267,7 @@ function age(vma: Vma, start: number, end: number, advice: number): void {
       const goes = (frames.kind[pfn] !== KIND_FILE || !dirty) && pageOut(memory, pfn, mappings);
       if (!goes && frames.kind[pfn] !== KIND_ANON) unmapPage(vma, va);
     }
-    va = nextTableAddress(ram, mm.root, next, end);
+    va = nextMappedAddress(ram, mm.root, next, end);
   }
 }
 
@@ -281,10 +286,12 @@ function freeLazily(vma: Vma, start: number, end: number): void {
   const { mm } = vma;
   const { ram, frames } = mm.memory;
   const gather = mm.memory.beginGather();
-  for (let va = nextTableAddress(ram, mm.root, start, end); va < end;) {
-    const table = findTable(ram, mm.root, va);
+  for (let va = nextMappedAddress(ram, mm.root, start, end); va < end;) {
     const next = va - (va % PMD_SIZE) + PMD_SIZE;
-    const stop = leafIndex(va) + (Math.min(next, end) - va) / PAGE_SIZE;
+    const word = hugeLeafWord(mm, va);
+    if (word !== 0) freeHugeLazily(mm, word, Math.min(next, end) - va, gather);
+    const table = findTable(ram, mm.root, va);
+    const stop = table === 0 ? 0 : leafIndex(va) + (Math.min(next, end) - va) / PAGE_SIZE;
     for (let index = leafIndex(va); index < stop; index++) {
       const pte = ram.readPte(table, index);
       if ((pte & PTE_PRESENT) === 0) continue;
@@ -296,7 +303,7 @@ function freeLazily(vma: Vma, start: number, end: number): void {
       ram.writePte(table, index, pte & ~(PTE_A | PTE_D));
       gather.touch(mm, table, index);
     }
-    va = nextTableAddress(ram, mm.root, next, end);
+    va = nextMappedAddress(ram, mm.root, next, end);
   }
   gather.finish();
 }

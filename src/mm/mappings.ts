@@ -4,10 +4,11 @@ import type { Pfn } from "../base/numbers.ts";
 import { AnonVma } from "./anon-vma.ts";
 import type { Mm } from "./mm.ts";
 import type { MemoryManager } from "./memory-manager.ts";
-import { PTE_PRESENT, findTable, leafIndex } from "./page-table.ts";
+import { isTable, ptePfn } from "../machine/pte.ts";
+import { PTE_PRESENT, indexOfWord, leafIndex, pageOfHugeLeaf, pmdWord, tableOfWord } from "./page-table.ts";
 import type { Vma } from "./vma.ts";
 
-/** An entry that maps the frame. */
+/** An entry that maps the frame: of a level-0 table, or a huge leaf (`huge`) in a level-1 table. */
 export interface Mapping {
   /** Whose tables hold it, and the VMA by whose rules it is there (of the host, for windows). */
   readonly mm: Mm;
@@ -15,6 +16,7 @@ export interface Mapping {
   readonly table: Pfn;
   readonly index: number;
   readonly va: number;
+  readonly huge: boolean;
   /** The mm that counts the page in its RSS; null: nobody does. */
   readonly rss: Mm | null;
 }
@@ -41,12 +43,15 @@ export function mappingsOf(memory: MemoryManager, pfn: Pfn): Mapping[] {
 }
 
 function add(found: Mapping[], memory: MemoryManager, pfn: Pfn, vma: Vma, mm: Mm, va: number, rss: Mm | null): void {
-  const table = findTable(memory.ram, mm.root, va);
-  if (table === 0) return;
-  const index = leafIndex(va);
-  const pte = memory.ram.readPte(table, index);
+  const { ram } = memory;
+  const word = pmdWord(ram, mm.root, va);
+  const pmd = word === 0 ? 0 : ram.u32[word];
+  const huge = !isTable(pmd);
+  const table = huge ? tableOfWord(word) : ptePfn(pmd);
+  const index = huge ? indexOfWord(word) : leafIndex(va);
+  const pte = huge ? pageOfHugeLeaf(pmd, leafIndex(va)) : ram.readPte(table, index);
   if ((pte & PTE_PRESENT) === 0 || pte >>> 10 !== pfn) return;
   // A window's tables are reached through every process that links them, but belong to one mm.
   if (found.some((other) => other.table === table && other.index === index)) return;
-  found.push({ mm, vma, table, index, va, rss });
+  found.push({ mm, vma, table, index, va, huge, rss });
 }

@@ -1,11 +1,12 @@
 // memory.stat of a memory group: names and units as Linux's (mm/memcontrol.c: memory_stats), in its order. What mechanisms that are not here would count is left
 // out (docs/differences.md). Some values are counted from the frames when they are asked for, so that nothing on the way of a fault keeps them.
 import { PAGE_SIZE, type Pfn } from "../base/numbers.ts";
-import { FRAME_DIRTY, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_TABLE } from "./frame.ts";
+import { BLOCK_FRAMES, FRAME_DIRTY, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_TABLE } from "./frame.ts";
 import { mappingsOf } from "./mappings.ts";
 import { GroupStat } from "./memcg-counters.ts";
 import type { MemoryGroup } from "./memcg.ts";
 import type { MemoryManager } from "./memory-manager.ts";
+import { ShmemObject } from "./object.ts";
 import { VM_LOCKED } from "./vma.ts";
 
 /** Pages of a group and all below it, by what is the case now. */
@@ -19,6 +20,8 @@ interface Census {
   /** Locked pages, which are not on the lists of anon and file. */
   lockedAnon: number;
   lockedFile: number;
+  anonHuge: number;
+  shmemHuge: number;
 }
 
 /** The names and values of memory.stat: bytes, then counts of events. */
@@ -41,9 +44,9 @@ export function memoryStat(memory: MemoryManager, group: MemoryGroup): Map<strin
     ["file_dirty", bytes(census.fileDirty)],
     ["file_writeback", 0],
     ["swapcached", 0],
-    ["anon_thp", 0],
+    ["anon_thp", bytes(census.anonHuge)],
     ["file_thp", 0],
-    ["shmem_thp", 0],
+    ["shmem_thp", bytes(census.shmemHuge)],
     ["inactive_anon", bytes(anon + shmem - lockedAnon)],
     ["active_anon", 0],
     ["inactive_file", bytes(file - lockedFile)],
@@ -63,6 +66,8 @@ function addEvents(stat: Map<string, number>, memory: MemoryManager, group: Memo
     // Everything that happens happens below the root.
     const { pgfault, pgmajfault, pgscan, pgsteal, pswpin, pswpout } = memory.stat;
     Object.assign(events, { pgfault, pgmajfault, pgscan, pgsteal, pswpin, pswpout });
+    events.thpFaultAlloc = memory.stat.thp_fault_alloc;
+    events.thpCollapseAlloc = memory.stat.thp_collapse_alloc;
   } else for (const { stat: own } of group.subtree()) events.add(own);
   // All reclaim is direct: there is no kswapd.
   stat.set("pswpin", events.pswpin);
@@ -75,16 +80,20 @@ function addEvents(stat: Map<string, number>, memory: MemoryManager, group: Memo
   stat.set("pgsteal_direct", events.pgsteal);
   stat.set("pgfault", events.pgfault);
   stat.set("pgmajfault", events.pgmajfault);
+  stat.set("thp_fault_alloc", events.thpFaultAlloc);
+  stat.set("thp_collapse_alloc", events.thpCollapseAlloc);
 }
 
 function takeCensus(memory: MemoryManager, group: MemoryGroup): Census {
   const { frames, ram } = memory;
   const isLocking = [...memory.mms].some(({ lockedVm }) => lockedVm > 0);
-  const census = { anon: 0, file: 0, shmem: 0, tables: 0, fileMapped: 0, fileDirty: 0, lockedAnon: 0, lockedFile: 0 };
+  const counted = { anon: 0, file: 0, shmem: 0, tables: 0, fileMapped: 0, fileDirty: 0, lockedAnon: 0, lockedFile: 0 };
   const isRoot = group.parent === null;
   const within = new Set([...group.subtree()].map(({ id }) => id));
+  const isCharged = (pfn: number): boolean => isRoot || within.has(frames.group[pfn]);
+  const census: Census = { ...counted, ...hugePages(memory, isCharged) };
   for (let pfn = Math.max(1, ram.firstPfn); pfn < ram.endPfn; pfn++) {
-    if (!isRoot && !within.has(frames.group[pfn])) continue;
+    if (!isCharged(pfn)) continue;
     const kind = frames.kind[pfn];
     if (kind === KIND_TABLE) census.tables++;
     if (kind !== KIND_ANON && kind !== KIND_FILE && kind !== KIND_SHMEM) continue;
@@ -98,6 +107,20 @@ function takeCensus(memory: MemoryManager, group: MemoryGroup): Census {
     if (isLocking && isLocked(memory, pfn as Pfn)) census[kind === KIND_FILE ? "lockedFile" : "lockedAnon"]++;
   }
   return census;
+}
+
+/** Pages of private memory that huge leaves map, and of shmem that are in huge pages. */
+function hugePages(memory: MemoryManager, isCharged: (pfn: number) => boolean): Pick<Census, "anonHuge" | "shmemHuge"> {
+  const { frames, objects } = memory;
+  let [anonHuge, shmemHuge] = [0, 0];
+  frames.leaves.forEach((count, block) => {
+    const pfn = block * BLOCK_FRAMES;
+    if (count > 0 && frames.kind[pfn] === KIND_ANON && isCharged(pfn)) anonHuge += BLOCK_FRAMES;
+  });
+  for (const object of objects)
+    if (object instanceof ShmemObject)
+      for (const first of object.huge.starts) if (isCharged(object.pages.get(first))) shmemHuge += BLOCK_FRAMES;
+  return { anonHuge, shmemHuge };
 }
 
 const isLocked = (memory: MemoryManager, pfn: Pfn): boolean =>

@@ -3,15 +3,17 @@
 import { ENOMEM } from "../base/errno.ts";
 import { PAGE_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
 import type { Ram } from "../machine/ram.ts";
-import { FrameAllocator, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_TABLE, KIND_ZERO } from "./frame.ts";
+import { BLOCK_FRAMES, FrameAllocator, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_TABLE, KIND_ZERO } from "./frame.ts";
 import { type HugePool, Hugetlb } from "./hugetlb.ts";
 import { AnonymousHugeFile, HugetlbObject } from "./hugetlb-object.ts";
 import { type MemoryGroup, MemoryGroups, onlineOf } from "./memcg.ts";
 import { Mm } from "./mm.ts";
-import { FileObject, type MemoryObject, ShmemObject } from "./object.ts";
+import { FileObject } from "./file-object.ts";
+import { type MemoryObject, ShmemObject } from "./object.ts";
 import { RECLAIM_BATCH, reclaim } from "./reclaim.ts";
 import type { SwapArea } from "./swap.ts";
 import { newTable } from "./page-table.ts";
+import { Thp } from "./thp.ts";
 import { AnonymousFile, SpecialFile } from "./vm-file.ts";
 import { type FlushCount, Gather, type TlbFlush } from "./shootdown.ts";
 import { verifyMemory } from "./verify.ts";
@@ -73,6 +75,21 @@ export class VmStat {
   pswpout = 0;
   cow_copies = 0;
   oom_kill = 0;
+  // Huge pages.
+  thp_fault_alloc = 0;
+  thp_fault_fallback = 0;
+  thp_collapse_alloc = 0;
+  thp_collapse_alloc_failed = 0;
+  thp_file_alloc = 0;
+  thp_file_fallback = 0;
+  thp_file_mapped = 0;
+  thp_split_page = 0;
+  thp_split_pmd = 0;
+  thp_scan_exceed_none_pte = 0;
+  thp_scan_exceed_swap_pte = 0;
+  thp_scan_exceed_share_pte = 0;
+  thp_zero_page_alloc = 0;
+  thp_zero_page_alloc_failed = 0;
 }
 
 export class MemoryManager {
@@ -89,6 +106,8 @@ export class MemoryManager {
   readonly zeroPage: Pfn;
   /** Memory cgroups: who pays for frames and swap slots. */
   readonly groups: MemoryGroups;
+  /** Transparent huge pages. */
+  readonly thp: Thp;
   overcommit: Overcommit;
   tlbFlush: TlbFlush;
   /** vm.overcommit_ratio, percent of RAM. */
@@ -123,6 +142,7 @@ export class MemoryManager {
     this.random = options.random ?? ((): number => 0.5);
     this.zeroPage = this.frames.allocate(KIND_ZERO);
     if (this.zeroPage !== 0) this.ram.zero(this.zeroPage);
+    this.thp = new Thp(this);
   }
 
   /** A new, empty address space with one user, for which `group` pays; -ENOMEM. */
@@ -201,6 +221,23 @@ export class MemoryManager {
         this.groups.unchargeSwap(group);
       };
   }
+
+  /**
+   * A whole 2 MiB block of frames for `mm` (null: for an object), each with one reference; 0 if there is none, or `mm`'s group may not have it. Nothing else
+   * is reclaimed for it, nobody is killed: who asks can do with single frames.
+   */
+  allocateBlock(mm: Mm | null, kind: number): Pfn {
+    if (this.failAllocation !== null && this.failAllocation(kind)) return asPfn(0);
+    const { groups, frames } = this;
+    if (!groups.active) return frames.allocateBlock(kind);
+    const charged = groups.charge(mm === null ? groups.current : mm.memcg, kind, BLOCK_FRAMES, mm);
+    if (charged === null) return asPfn(0);
+    const pfn = frames.allocateBlock(kind);
+    if (pfn === 0) groups.uncharge(charged.id, kind, BLOCK_FRAMES);
+    else groups.assign(pfn, BLOCK_FRAMES, charged);
+    return pfn;
+  }
+
   /** Pages of swap. */
   get swapTotal(): number {
     return this.swap?.pages ?? 0;
@@ -241,7 +278,9 @@ export class MemoryManager {
   /** The file behind a MAP_SHARED | MAP_ANONYMOUS mapping ("/dev/zero (deleted)"), held by nobody yet; -ENOMEM. */
   newAnonymousFile(size: number, reserve: "whole" | "none"): AnonymousFile | number {
     const object = this.newShmem(size, reserve);
-    return typeof object === "number" ? object : new AnonymousFile(object, this.#nextInode++);
+    if (typeof object === "number") return object;
+    object.isAnonymous = true;
+    return new AnonymousFile(object, this.#nextInode++);
   }
 
   /** The file behind MAP_ANONYMOUS | MAP_HUGETLB, held by nobody yet. */

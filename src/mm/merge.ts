@@ -6,6 +6,7 @@ import { PAGE_SIZE } from "../base/numbers.ts";
 import { type AnonVma, cloneAnonVma, unlinkAnonVmas } from "./anon-vma.ts";
 import { closeHugetlb, maySplit } from "./hugetlb-vma.ts";
 import type { Mm } from "./mm.ts";
+import { splitAtBoundary } from "./thp-split.ts";
 import { VM_SOFTDIRTY, VM_SPECIAL, Vma, type VmFile } from "./vma.ts";
 
 /** vma_merge_struct: a range that is to become (part of) a VMA with these properties. */
@@ -132,6 +133,7 @@ function mergeExistingRange(range: MergeRange, vma: Vma): Vma | null {
   let right = rightSide && canMergeRight(range, { alsoLeft: left });
   if (!left && !right) return null;
   const deletesVma = leftSide && rightSide;
+  if (!deletesVma) splitAtBoundary(vma, leftSide ? end : start);
   if (deletesVma && !isRemovable(vma)) return null;
   const next = range.next!;
   if (left && right && !isRemovable(next)) right = false;
@@ -165,6 +167,7 @@ function mergeExistingRange(range: MergeRange, vma: Vma): Vma | null {
 /** __split_vma at `address`, strictly inside. Returns 0, or -EINVAL for a window and inside of a huge page. `keep` says which part stays the same Vma object. */
 export function splitVmaUnchecked(vma: Vma, address: number, keep: "lower" | "upper"): number {
   if (vma.window !== null || !maySplit(vma, address)) return -EINVAL;
+  splitAtBoundary(vma, address);
   const other = new Vma(vma.mm, vma.start, vma.end, vma.flags, vma.pgoff, vma.file);
   other.name = vma.name;
   other.anonName = vma.anonName;

@@ -101,6 +101,11 @@ export class Mm {
   /** Flags that every new VMA gets: mlockall(MCL_FUTURE). */
   defFlags = 0;
 
+  /** prctl(PR_SET_THP_DISABLE): no new huge pages. Inherited by fork and exec. */
+  thpDisabled = false;
+  /** Empty tables kept for huge leaves of private memory: one for each (thp-split.ts). They count in tableBytes. */
+  readonly deposited: Pfn[] = [];
+
   /** Other tables that show this mm. */
   readonly mirrors = new Set<Mirror>();
   /** The mms whose tables link to tables of this one. */

@@ -9,9 +9,20 @@ import { protectHugetlb } from "./hugetlb-vma.ts";
 import { modifyVma } from "./merge.ts";
 import type { Mm } from "./mm.ts";
 import { protFlags } from "./mmap.ts";
-import { PTE_PRESENT, findTable, leafIndex, nextTableAddress, protectionBits } from "./page-table.ts";
+import {
+  PTE_PRESENT,
+  findTable,
+  isHugeLeaf,
+  leafIndex,
+  nextMappedAddress,
+  pmdWord,
+  protectionBits,
+  indexOfWord,
+  tableOfWord,
+} from "./page-table.ts";
 import { populateVma } from "./populate.ts";
 import type { Gather } from "./shootdown.ts";
+import { splitHuge } from "./thp-split.ts";
 import {
   VM_ACCESS_FLAGS,
   VM_ACCOUNT,
@@ -144,10 +155,12 @@ function changeTables(
   const { ram } = mm.memory;
   const { u32 } = ram;
   const bits = protectionBits(vma.flags);
-  for (let va = nextTableAddress(ram, mm.root, start, end); va < end;) {
-    const table = findTable(ram, mm.root, va);
+  for (let va = nextMappedAddress(ram, mm.root, start, end); va < end;) {
     const next = va - (va % PMD_SIZE) + PMD_SIZE;
-    const stop = leafIndex(va) + (Math.min(next, end) - va) / PAGE_SIZE;
+    const word = pmdWord(ram, mm.root, va);
+    if (isHugeLeaf(u32[word])) changeHuge(mm, vma, word, Math.min(next, end) - va, gather, options);
+    const table = findTable(ram, mm.root, va);
+    const stop = table === 0 ? 0 : leafIndex(va) + (Math.min(next, end) - va) / PAGE_SIZE;
     for (let index = leafIndex(va); index < stop; index++) {
       const word = (table << 10) + 2 * index;
       const pte = u32[word];
@@ -158,8 +171,32 @@ function changeTables(
       u32[word] = changed;
       gather.touch(mm, table, index);
     }
-    va = nextTableAddress(ram, mm.root, next, end);
+    va = nextMappedAddress(ram, mm.root, next, end);
   }
+}
+
+/** change_huge_pmd: a huge leaf, `bytes` of which are to change; a part of it only is split, and its pages change in their table. */
+function changeHuge(
+  mm: Mm,
+  vma: Vma,
+  word: number,
+  bytes: number,
+  gather: Gather,
+  options: { readonly readOnly: boolean },
+): void {
+  const { u32 } = mm.memory.ram;
+  if (bytes < PMD_SIZE) {
+    splitHuge(mm, word, gather, mm === vma.mm ? mm : null);
+    return;
+  }
+  const pmd = u32[word];
+  // Clean pages of an object stay read-only (can_change_pmd_writable); a write will take the leaf apart.
+  const denied = options.readOnly || ((vma.flags & VM_SHARED) !== 0 && (pmd & PTE_D) === 0);
+  const write = denied ? 0 : writable(vma, pmd);
+  const changed = ((pmd & ~1023) | protectionBits(vma.flags) | (pmd & (PTE_A | PTE_D)) | write) >>> 0;
+  if (changed === pmd) return;
+  u32[word] = changed;
+  gather.touch(mm, tableOfWord(word), indexOfWord(word));
 }
 
 /** PTE_W if the page may be written without a fault (can_change_pte_writable): shmem, dirty file pages, private pages nobody shares. */

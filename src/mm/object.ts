@@ -3,11 +3,13 @@
 // by SysV shm and by mshare.
 import { EFBIG, ENOMEM, ENOSPC } from "../base/errno.ts";
 import { PAGE_SIZE, type Pfn, asPfn, pageUp } from "../base/numbers.ts";
-import { FRAME_DIRTY, FRAME_FALLOCATED, KIND_FILE, KIND_SHMEM } from "./frame.ts";
+import { BLOCK_FRAMES, FRAME_DIRTY, FRAME_FALLOCATED, KIND_SHMEM } from "./frame.ts";
 import type { MemoryGroup } from "./memcg.ts";
 import type { MemoryManager } from "./memory-manager.ts";
 import { PageMap } from "./page-map.ts";
-import { collectDirty, unmapMappingRange } from "./rmap.ts";
+import { unmapMappingRange } from "./rmap.ts";
+import { HugePages, bringInHuge } from "./shmem-huge.ts";
+import type { ShmemMount } from "./thp.ts";
 import { VM_MAYWRITE, VM_SHARED, type Vma } from "./vma.ts";
 
 /** Where a file's pages come from and go to: supplied by kernel/fs. Both calls are synchronous and return 0 or a negative errno. */
@@ -133,7 +135,7 @@ export abstract class MemoryObject {
     for (let at = pos; at < end;) {
       const offset = at % PAGE_SIZE;
       const count = Math.min(PAGE_SIZE - offset, end - at);
-      const pfn = this.writable((at - offset) / PAGE_SIZE, count === PAGE_SIZE);
+      const pfn = this.writable((at - offset) / PAGE_SIZE, count === PAGE_SIZE, end);
       if (pfn < 0) return at > pos ? at - pos : pageError(pfn);
       ram.write(asPfn(pfn), offset, data.subarray(at - pos, at - pos + count));
       frames.flags[pfn] = (frames.flags[pfn] & ~FRAME_FALLOCATED) | FRAME_DIRTY;
@@ -143,8 +145,10 @@ export abstract class MemoryObject {
     return data.length;
   }
 
-  /** The frame to write page `index` to (may be at or beyond the end); `whole` pages need not be read first. */
-  protected abstract writable(index: number, whole: boolean): Pfn | number;
+  /**
+   * The frame to write page `index` to (may be at or beyond the end); `whole` pages need not be read first. `writeEnd`: where the write ends, in bytes.
+   */
+  protected abstract writable(index: number, whole: boolean, writeEnd: number): Pfn | number;
 
   /** Sets the size. Mappings beyond it go (private copies too), the tail of the last page is zeroed, pages beyond are freed. 0 or -EFBIG. */
   truncate(size: number): number {
@@ -241,13 +245,23 @@ export class ShmemObject extends MemoryObject {
   readonly kind = "shmem";
   readonly #accounting: "whole" | "pages";
   readonly #quota: PageQuota | null;
+  /** Whether it may have huge pages (thp.ts). */
+  readonly mount: ShmemMount;
+  /** Made by mmap for MAP_SHARED | MAP_ANONYMOUS. */
+  isAnonymous = false;
+  readonly huge = new HugePages(this);
 
   /**
    * `accounting`: "whole" commits the size at once (anonymous shared memory, SysV); "pages" each page as it comes (memfd, tmpfs, MAP_NORESERVE).
    * With "whole" the caller has committed `size` already (see `newShmem`); it is given back by release.
    */
-  constructor(memory: MemoryManager, size = 0, options: { accounting?: "whole" | "pages"; quota?: PageQuota } = {}) {
+  constructor(
+    memory: MemoryManager,
+    size = 0,
+    options: { accounting?: "whole" | "pages"; quota?: PageQuota; mount?: ShmemMount } = {},
+  ) {
     super(memory, size);
+    this.mount = options.mount ?? memory.thp.internalMount;
     this.#accounting = options.accounting ?? "pages";
     this.#quota = options.quota ?? null;
     memory.objects.add(this);
@@ -283,6 +297,7 @@ export class ShmemObject extends MemoryObject {
       return;
     }
     super.dropPage(index);
+    this.huge.forget(index);
     this.#swapped.set(index, slot);
   }
   /** Brings a page back: its frame, or PAGE_NOMEM. */
@@ -311,31 +326,55 @@ export class ShmemObject extends MemoryObject {
     return 0;
   }
 
+  /** shmem_inode_acct_blocks: `pages` more, of the commit limit and of the mount's size. False if they would be too many. */
+  reserve(pages: number): boolean {
+    if (this.#accounting === "pages" && !this.memory.commit(pages)) return false;
+    if (this.#quota === null || this.#quota.charge(pages)) return true;
+    if (this.#accounting === "pages") this.memory.uncommit(pages);
+    return false;
+  }
+  unreserve(pages: number): void {
+    if (this.#accounting === "pages") this.memory.uncommit(pages);
+    this.#quota?.uncharge(pages);
+  }
+
   protected override bringIn(index: number): Pfn | number {
     if (this.#swapped.has(index)) return this.swapIn(index);
-    if (this.#accounting === "pages" && !this.memory.commit(1)) return PAGE_NOSPC;
-    if (this.#quota !== null && !this.#quota.charge(1)) {
-      if (this.#accounting === "pages") this.memory.uncommit(1);
-      return PAGE_NOSPC;
-    }
+    if (!this.reserve(1)) return PAGE_NOSPC;
     const pfn = this.addPage(index, KIND_SHMEM);
     if (pfn !== 0) return pfn;
-    if (this.#accounting === "pages") this.memory.uncommit(1);
-    this.#quota?.uncharge(1);
+    this.unreserve(1);
     return PAGE_NOMEM;
+  }
+
+  /** What `bringInHuge` and collapse take and give back besides: a page leaves the cache whose contents are in another frame. */
+  replacePage(index: number, pfn: Pfn): void {
+    const { frames } = this.memory;
+    const old = this.pages.remove(index);
+    if (old !== 0) {
+      frames.owner[old] = null;
+      frames.put(old);
+    }
+    frames.owner[pfn] = this;
+    frames.index[pfn] = index;
+    this.pages.set(index, pfn);
   }
 
   protected override readable(index: number): Pfn | number {
     return this.#swapped.has(index) ? this.swapIn(index) : this.pages.get(index);
   }
 
-  protected override writable(index: number): Pfn | number {
+  protected override writable(index: number, _whole: boolean, writeEnd: number): Pfn | number {
+    if (this.pages.get(index) === 0) bringInHuge(this, index, null, writeEnd);
     const cached = this.pages.get(index);
-    return cached !== 0 ? cached : this.bringIn(index);
+    if (cached === 0) return this.bringIn(index);
+    this.huge.markDirty(index);
+    return cached;
   }
 
   protected override dropPage(index: number): void {
     super.dropPage(index);
+    this.huge.forget(index);
     this.#giveBack();
   }
   /** A page does not count any more. */
@@ -345,6 +384,7 @@ export class ShmemObject extends MemoryObject {
   }
 
   protected override removePages(first: number, end: number): number {
+    this.huge.forgetWhole(first, end);
     const removed = super.removePages(first, end);
     if (this.#swapped.size === 0) return removed;
     const gone = [...this.#swapped].filter(([index]) => index >= first && index < end);
@@ -366,6 +406,12 @@ export class ShmemObject extends MemoryObject {
   override allocate(start: number, end: number): number {
     const made: number[] = [];
     for (let index = Math.floor(start / PAGE_SIZE); index * PAGE_SIZE < end; index++) {
+      if (this.pages.get(index) === 0 && this.huge.allocate(index, end)) {
+        const first = index - (index % BLOCK_FRAMES);
+        made.push(first);
+        index = first + BLOCK_FRAMES - 1;
+        continue;
+      }
       const cached = this.pages.get(index);
       if (cached !== 0) {
         // Made by an earlier fallocate: initialised now (shmem_get_folio, SGP_FALLOC).
@@ -377,7 +423,9 @@ export class ShmemObject extends MemoryObject {
       const pfn = this.bringIn(index);
       if (pfn < 0) {
         // All or nothing, as shmem_fallocate undoes.
-        for (const back of made) this.dropPage(back);
+        for (const back of made)
+          if (this.huge.has(back)) this.removePages(back, back + BLOCK_FRAMES);
+          else this.dropPage(back);
         return pageError(pfn);
       }
       this.memory.frames.flags[pfn] |= FRAME_FALLOCATED | FRAME_DIRTY;
@@ -389,97 +437,6 @@ export class ShmemObject extends MemoryObject {
   /** Nothing to write to. */
   override sync(): number {
     return 0;
-  }
-
-  override release(): void {
-    super.release();
-    this.memory.objects.delete(this);
-  }
-}
-
-/** The page cache of a file on a file system that has contents elsewhere. */
-export class FileObject extends MemoryObject {
-  readonly kind = "file";
-  readonly source: PageSource;
-
-  constructor(memory: MemoryManager, source: PageSource, size: number) {
-    super(memory, size);
-    this.source = source;
-    memory.objects.add(this);
-  }
-
-  protected override bringIn(index: number): Pfn | number {
-    const pfn = this.addPage(index, KIND_FILE);
-    if (pfn === 0) return PAGE_NOMEM;
-    const { ram } = this.memory;
-    this.lastWasRead = true;
-    const error = this.source.readPage(index, ram.u8.subarray(pfn * PAGE_SIZE, (pfn + 1) * PAGE_SIZE));
-    if (error >= 0) return pfn;
-    this.dropPage(index);
-    return PAGE_IO;
-  }
-
-  protected override readable(index: number): Pfn | number {
-    return this.page(index);
-  }
-
-  protected override writable(index: number, whole: boolean): Pfn | number {
-    const cached = this.pages.get(index);
-    if (cached !== 0) return cached;
-    if (!whole && index * PAGE_SIZE < this.size) return this.bringIn(index);
-    const pfn = this.addPage(index, KIND_FILE);
-    return pfn === 0 ? PAGE_NOMEM : pfn;
-  }
-
-  protected override zeroPart(start: number, end: number): void {
-    // What is on the backing store must become zero as well: bring the page in, so that it is written back.
-    if (start < end && start < this.size) this.writable(Math.floor(start / PAGE_SIZE), false);
-    super.zeroPart(start, end);
-  }
-
-  override allocate(): number {
-    return 0;
-  }
-
-  override sync(start = 0, end = Infinity): number {
-    const { ram, frames } = this.memory;
-    const first = Math.floor(start / PAGE_SIZE);
-    const last = Math.min(Math.ceil(end / PAGE_SIZE), pageUp(this.size) / PAGE_SIZE);
-    collectDirty(this, first, last);
-    let result = 0;
-    for (const index of this.pages.indices(first, last)) {
-      const pfn = this.pages.get(index);
-      if ((frames.flags[pfn] & FRAME_DIRTY) === 0) continue;
-      frames.flags[pfn] &= ~FRAME_DIRTY;
-      const length = Math.min(PAGE_SIZE, this.size - index * PAGE_SIZE);
-      const error = this.source.writePage(index, ram.bytes(pfn, 0, length), length);
-      if (error < 0) result = error;
-    }
-    return result;
-  }
-
-  /** Writes page `index` if it is dirty. False if that failed; then it is still dirty. */
-  writeBack(index: number): boolean {
-    const { ram, frames } = this.memory;
-    const pfn = this.pages.get(index);
-    if (pfn === 0 || (frames.flags[pfn] & FRAME_DIRTY) === 0) return true;
-    const length = Math.min(PAGE_SIZE, this.size - index * PAGE_SIZE);
-    if (length > 0 && this.source.writePage(index, ram.bytes(pfn, 0, length), length) < 0) return false;
-    frames.flags[pfn] &= ~FRAME_DIRTY;
-    return true;
-  }
-
-  /** Frees clean pages that nothing maps (drop_caches, and when memory is short). Returns how many. */
-  dropClean(): number {
-    const { frames } = this.memory;
-    let dropped = 0;
-    for (const index of this.pages.indices()) {
-      const pfn = this.pages.get(index);
-      if (frames.mapcount[pfn] !== 0 || (frames.flags[pfn] & FRAME_DIRTY) !== 0) continue;
-      this.dropPage(index);
-      dropped++;
-    }
-    return dropped;
   }
 
   override release(): void {

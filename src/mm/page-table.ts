@@ -75,6 +75,14 @@ export const indexOfWord = (word: number): number => (word & 1023) >>> 1;
 /** Whether a level-1 entry maps 2 MiB itself (present, or PROT_NONE as PTE_PROT_NONE says). */
 export const isHugeLeaf = (pmd: number): boolean => (pmd & PTE_PRESENT) !== 0 && !isTable(pmd);
 
+/** The word of the leaf entry that maps `va`, a page's or a huge one; 0 if there is none and no table for one. Follows links. */
+export function leafWord(ram: Ram, root: Pfn, va: number): number {
+  const word = pmdWord(ram, root, va);
+  const pmd = word === 0 ? 0 : ram.u32[word];
+  if (isTable(pmd)) return wordOf(pmd, leafIndex(va));
+  return isHugeLeaf(pmd) ? word : 0;
+}
+
 /** What a level-0 entry for page `index` (0 to 511, of 1 GiB 262143) of a huge leaf would be: its rights, A and D, the frame of that page. */
 export const pageOfHugeLeaf = (pmd: number, index: number): number => (pmd | (index << 10)) >>> 0;
 
@@ -148,14 +156,11 @@ function nextAddress(ram: Ram, root: Pfn, va: number, end: number, wanted: (pmd:
   return end;
 }
 
+/** A page and the entry that maps it; "huge": as `pageOfHugeLeaf` gives it. */
+export type LeafVisit = (va: number, pte: number, size: "page" | "huge") => void;
+
 /** Calls `visit` with each present leaf entry of [start, end), page by page: those of a huge leaf as `pageOfHugeLeaf` gives them. Follows links. */
-export function forEachLeaf(
-  ram: Ram,
-  root: Pfn,
-  start: number,
-  end: number,
-  visit: (va: number, pte: number, size: "page" | "huge") => void,
-): void {
+export function forEachLeaf(ram: Ram, root: Pfn, start: number, end: number, visit: LeafVisit): void {
   const { u32 } = ram;
   for (let va = nextMappedAddress(ram, root, start, end); va < end;) {
     const pmd = u32[pmdWord(ram, root, va)];

@@ -8,9 +8,11 @@ import type { MemoryGroup } from "./memcg.ts";
 import { ReclaimScope } from "./memcg-reclaim.ts";
 import { type Mapping, mappingsOf } from "./mappings.ts";
 import type { MemoryManager } from "./memory-manager.ts";
-import { FileObject, type MemoryObject, ShmemObject } from "./object.ts";
+import { FileObject } from "./file-object.ts";
+import { type MemoryObject, ShmemObject } from "./object.ts";
 import { countRss } from "./rmap.ts";
 import { makeSwapPte } from "./swap.ts";
+import { splitHuge } from "./thp-split.ts";
 import { VM_LOCKED } from "./vma.ts";
 
 /** Frames that one call for a single frame tries to free (SWAP_CLUSTER_MAX). */
@@ -48,7 +50,7 @@ function goRound(memory: MemoryManager, target: number, scope: ReclaimScope | nu
     memory.stat.pgscan++;
     scope?.count(group, "pgscan");
     const mappings = mappingsOf(memory, pfn);
-    if (wasReferenced(memory, mappings)) continue;
+    if (wasReferenced(memory, mappings) || hasNowhereToGo(memory, pfn)) continue;
     if (!pageOut(memory, pfn, mappings)) continue;
     freed++;
     scope?.count(group, "pgsteal");
@@ -71,17 +73,38 @@ function wasReferenced(memory: MemoryManager, mappings: readonly Mapping[]): boo
   return referenced;
 }
 
+/** Private pages without swap: not worth taking a huge page apart. */
+function hasNowhereToGo(memory: MemoryManager, pfn: Pfn): boolean {
+  const { kind, flags } = memory.frames;
+  return kind[pfn] === KIND_ANON && memory.swap === null && (flags[pfn] & FRAME_LAZYFREE) === 0;
+}
+
+/** A page leaves a huge page: the huge leaves that map it are split. Returns what maps it then. */
+export function splitMappings(memory: MemoryManager, pfn: Pfn, mappings: readonly Mapping[]): readonly Mapping[] {
+  if (!mappings.some(({ huge }) => huge)) return mappings;
+  const gather = memory.beginGather();
+  for (const { mm, table, index, huge, rss } of mappings)
+    if (huge) splitHuge(mm, (table << 10) + 2 * index, gather, rss);
+  gather.finish();
+  return mappingsOf(memory, pfn);
+}
+
 /**
  * Takes a page out of memory: unmaps it everywhere, writes it where it belongs, frees the frame. False if it is in use, locked, or has nowhere to
- * go (then nothing has changed). `mappings` are all that map it.
+ * go (then nothing has changed, but huge leaves that mapped it are split). `mappings` are all that map it.
  */
-export function pageOut(memory: MemoryManager, pfn: Pfn, mappings = mappingsOf(memory, pfn)): boolean {
+export function pageOut(
+  memory: MemoryManager,
+  pfn: Pfn,
+  mappings: readonly Mapping[] = mappingsOf(memory, pfn),
+): boolean {
   const { frames } = memory;
   const kind = frames.kind[pfn];
   const cached = kind === KIND_ANON ? 0 : 1;
   // Somebody holds it beyond its entries and the cache, or has entries that the walk does not reach.
   if (mappings.length !== frames.mapcount[pfn] || frames.refcount[pfn] !== mappings.length + cached) return false;
   if (mappings.some(({ vma }) => (vma.flags & VM_LOCKED) !== 0)) return false;
+  mappings = splitMappings(memory, pfn, mappings);
   if (kind === KIND_ANON) return privatePageOut(memory, pfn, mappings);
   const object = frames.owner[pfn] as MemoryObject;
   const index = frames.index[pfn];

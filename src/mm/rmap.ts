@@ -2,13 +2,22 @@
 // The only place where leaf entries of present pages are taken away for good; munmap, madvise, truncate and exit come here.
 import { PAGE_SIZE, PMD_SIZE, type Pfn } from "../base/numbers.ts";
 import { PTE_D } from "../machine/pte.ts";
-import { FRAME_DIRTY, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_ZERO } from "./frame.ts";
+import { FRAME_DIRTY, KIND_ANON, KIND_FILE, KIND_HUGETLB, KIND_SHMEM, KIND_ZERO } from "./frame.ts";
 import { zapHugetlb } from "./hugetlb-vma.ts";
 import type { Mm } from "./mm.ts";
 import type { MemoryObject } from "./object.ts";
-import { PTE_PRESENT, findTable, leafIndex, nextTableAddress } from "./page-table.ts";
+import {
+  PTE_PRESENT,
+  findTable,
+  isHugeLeaf,
+  leafIndex,
+  nextMappedAddress,
+  nextTableAddress,
+  pmdWord,
+} from "./page-table.ts";
 import type { Gather } from "./shootdown.ts";
 import { isSwapPte, swapSlot } from "./swap.ts";
+import { splitHuge, zapHuge } from "./thp-split.ts";
 import { VM_SHARED, type Vma } from "./vma.ts";
 
 /** Which pages a zap takes: all, or (punching a hole) only the object's own, leaving private copies. */
@@ -49,10 +58,12 @@ export function zapTables(mm: Mm, start: number, end: number, gather: Gather, mo
   const { u32 } = ram;
   if (rss !== null) rss.noteHighWater();
   if (mm.memory.hugetlb.mapped > 0) zapHugetlb(mm, start, end, gather, mode, rss);
-  for (let va = nextTableAddress(ram, mm.root, start, end); va < end;) {
-    const table = findTable(ram, mm.root, va);
+  for (let va = nextMappedAddress(ram, mm.root, start, end); va < end;) {
     const next = va - (va % PMD_SIZE) + PMD_SIZE;
-    const stop = leafIndex(va) + (Math.min(next, end) - va) / PAGE_SIZE;
+    const word = pmdWord(ram, mm.root, va);
+    if (isHugeLeaf(u32[word])) zapLeaf(mm, word, Math.min(next, end) - va, gather, mode, rss);
+    const table = findTable(ram, mm.root, va);
+    const stop = table === 0 ? 0 : leafIndex(va) + (Math.min(next, end) - va) / PAGE_SIZE;
     for (let index = leafIndex(va); index < stop; index++) {
       const word = (table << 10) + 2 * index;
       const pte = u32[word];
@@ -76,8 +87,17 @@ export function zapTables(mm: Mm, start: number, end: number, gather: Gather, mo
       else if (kind === KIND_ANON) mm.rssAnon--;
       gather.release(pfn);
     }
-    va = nextTableAddress(ram, mm.root, next, end);
+    va = nextMappedAddress(ram, mm.root, next, end);
   }
+}
+
+/** zap_huge_pmd: `bytes` of a huge leaf go. If that is a part only, it is split first: what is left to do is in a table then, if anything. */
+function zapLeaf(mm: Mm, word: number, bytes: number, gather: Gather, mode: ZapMode, rss: Mm | null): void {
+  const { ram, frames } = mm.memory;
+  const kind = frames.kind[ram.u32[word] >>> 10];
+  if (kind === KIND_HUGETLB || (mode === "shared only" && kind === KIND_ANON)) return;
+  if (bytes === PMD_SIZE) zapHuge(mm, word, gather, rss);
+  else splitHuge(mm, word, gather, rss);
 }
 
 /** unmap_mapping_range: takes pages [first, end) of an object out of every address space that maps them. */

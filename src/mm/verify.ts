@@ -6,14 +6,24 @@ import { ENTRIES, LEVEL_SIZE, PTE_U, PTE_V, PTE_W, PTE_X, ROOT_LEVEL, isTable, p
 import type { Ram } from "../machine/ram.ts";
 import { accountVm } from "./accounting.ts";
 import { checkCharges } from "./memcg-verify.ts";
-import { type FrameAllocator, KIND_ANON, KIND_FILE, KIND_FREE, KIND_HUGETLB, KIND_SHMEM, KIND_TABLE } from "./frame.ts";
+import {
+  type FrameAllocator,
+  KIND_ANON,
+  KIND_FILE,
+  KIND_FREE,
+  KIND_HUGETLB,
+  KIND_SHMEM,
+  KIND_TABLE,
+  KIND_ZERO,
+} from "./frame.ts";
 import { hugetlbOf, isHugetlb, isPrivateHuge, poolOf } from "./hugetlb-vma.ts";
 import type { MemoryManager, TlbEntry } from "./memory-manager.ts";
 import { Mm } from "./mm.ts";
-import { PTE_PRESENT, PTE_PROT_NONE, findHugeLeaf, protectionBits, readLeaf } from "./page-table.ts";
+import { PTE_PRESENT, PTE_PROT_NONE, findHugeLeaf, isHugeLeaf, protectionBits, readLeaf } from "./page-table.ts";
 import { ShmemObject } from "./object.ts";
 import { countRss } from "./rmap.ts";
 import { isSwapPte, swapSlot } from "./swap.ts";
+import { HugeCheck } from "./thp-verify.ts";
 import { VM_ACCOUNT, VM_SHARED, VM_WRITE, type Vma } from "./vma.ts";
 
 /** Throws KernelBug with every mismatch found (the first 20 as text). */
@@ -33,11 +43,13 @@ class Verification {
   #hugetlbMapped = 0;
   /** The mm that a page table belongs to. */
   readonly #tableOwner = new Map<number, Mm>();
+  readonly #huge: HugeCheck;
 
   constructor(memory: MemoryManager) {
     this.#memory = memory;
     this.#references = new Int32Array(memory.frames.refcount.length);
     this.#mappings = new Int32Array(memory.frames.refcount.length);
+    this.#huge = new HugeCheck(memory, this.#problems);
   }
 
   run(): void {
@@ -50,6 +62,7 @@ class Verification {
     for (const mm of hosts) if (mms.has(mm)) this.#checkMm(mm);
     for (const mm of mms) if (!hosts.has(mm)) this.#checkMm(mm);
     this.#checkObjects();
+    this.#huge.checkBlocks();
     this.#checkFrames();
     this.#checkPools();
     this.#checkSwap();
@@ -72,6 +85,10 @@ class Verification {
     this.#references[mm.root]++;
     this.#tableOwner.set(mm.root, mm);
     this.#checkTable(mm, mm.root, ROOT_LEVEL, 0, count);
+    for (const table of this.#huge.checkDeposits(mm)) {
+      this.#references[table]++;
+      count.tableBytes += PAGE_SIZE;
+    }
     const name = `mm ${mm.id}:`;
     this.#expect(`${name} tableBytes`, mm.tableBytes, count.tableBytes);
     this.#expect(`${name} rssAnon`, mm.rssAnon, count.rssAnon);
@@ -115,6 +132,10 @@ class Verification {
         this.#checkHugetlb(mm, va, level, pte, count);
         continue;
       }
+      if (level === 1 && isHugeLeaf(pte)) {
+        for (const { at, page } of this.#huge.checkLeaf(mm, va, pte)) this.#checkLeaf(mm, at, page, count);
+        continue;
+      }
       if (!isTable(pte)) {
         this.#problems.push(`mm ${mm.id}: entry ${pte.toString(16)} at level ${level} for ${va.toString(16)}`);
         continue;
@@ -144,7 +165,7 @@ class Verification {
   }
 
   #checkLeaf(mm: Mm, va: number, pte: number, count: Mm): void {
-    const { frames, zeroPage } = this.#memory;
+    const { frames } = this.#memory;
     const where = (): string => `mm ${mm.id}: entry ${pte.toString(16)} for ${va.toString(16)}`;
     if (isSwapPte(pte)) {
       count.swapPages++;
@@ -170,7 +191,7 @@ class Verification {
     const allowed = protectionBits(rules.vma.flags) | (canWrite ? PTE_W : 0);
     const rights = PTE_V | PTE_PROT_NONE | PTE_W | PTE_X | 2;
     if ((pte & rights & ~allowed) !== 0) this.#problems.push(`${where()} allows more than its VMA`);
-    if (pfn === zeroPage) {
+    if (frames.kind[pfn] === KIND_ZERO) {
       if ((pte & PTE_W) !== 0) this.#problems.push(`${where()} lets the zero page be written`);
       return;
     }
@@ -283,6 +304,7 @@ class Verification {
   #checkFrames(): void {
     const { frames, ram, zeroPage } = this.#memory;
     this.#references[zeroPage]++;
+    for (const pfn of this.#huge.zeroFrames()) this.#references[pfn]++;
     const used = new Int32Array(frames.used.length);
     let free = 0;
     for (let pfn = Math.max(1, ram.firstPfn); pfn < ram.endPfn; pfn++) {

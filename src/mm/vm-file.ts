@@ -1,7 +1,8 @@
 // The two kinds of VmFile that mm makes itself: the nameless file behind shared anonymous memory, and kernel pages such as the vdso.
 import { PAGE_SIZE, pageUp } from "../base/numbers.ts";
 import type { MemoryManager } from "./memory-manager.ts";
-import { FileObject, type MemoryObject, type ShmemObject } from "./object.ts";
+import { FileObject } from "./file-object.ts";
+import type { MemoryObject, ShmemObject } from "./object.ts";
 import type { VmFile } from "./vma.ts";
 
 /** MAP_SHARED | MAP_ANONYMOUS: an unlinked file on the kernel's own tmpfs (device 00:01). Lives as long as VMAs hold it. */

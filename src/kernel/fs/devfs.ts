@@ -3,7 +3,8 @@
 
 import { EINVAL, EIO, ENODEV, ENOSPC, ENXIO } from "../../base/errno.ts";
 import { MAP_SHARED, MAP_TYPE } from "../../mm/constants.ts";
-import { FileObject, type MemoryObject, ShmemObject } from "../../mm/object.ts";
+import { FileObject } from "../../mm/file-object.ts";
+import { type MemoryObject, ShmemObject } from "../../mm/object.ts";
 import type { VmFile } from "../../mm/vma.ts";
 import type { Kernel } from "../kernel.ts";
 import type { Task } from "../task.ts";

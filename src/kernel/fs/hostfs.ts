@@ -6,7 +6,8 @@ import { EEXIST, EINVAL, EIO, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EROFS } from ".
 import { NAME_MAX } from "../../base/limits.ts";
 import { PAGE_SIZE } from "../../base/numbers.ts";
 import type { MemoryManager } from "../../mm/memory-manager.ts";
-import { FileObject, type PageSource } from "../../mm/object.ts";
+import { FileObject } from "../../mm/file-object.ts";
+import type { PageSource } from "../../mm/object.ts";
 import type { HostFile, HostFs, HostStat } from "../ports.ts";
 import type { Task } from "../task.ts";
 import { HOSTFS_SUPER_MAGIC, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, type Timespec, dirType } from "./abi.ts";

@@ -3,10 +3,11 @@
 
 import { EINVAL, ENOENT, ENOSPC, ENOTEMPTY, EPERM } from "../../base/errno.ts";
 import { NAME_MAX } from "../../base/limits.ts";
-import { PAGE_SIZE } from "../../base/numbers.ts";
+import { PAGE_SIZE, PMD_SIZE } from "../../base/numbers.ts";
 import { FRAME_FALLOCATED } from "../../mm/frame.ts";
 import { type PageQuota, ShmemObject } from "../../mm/object.ts";
 import type { MemoryManager } from "../../mm/memory-manager.ts";
+import type { ShmemMount } from "../../mm/thp.ts";
 import type { Task } from "../task.ts";
 import type { Timespec } from "./abi.ts";
 import { F_SEAL_EXEC, F_SEAL_SEAL, S_IFDIR, S_IFMT, S_IFREG, TMPFS_MAGIC } from "./abi.ts";
@@ -14,7 +15,7 @@ import { DirFile } from "./dirfile.ts";
 import type { OpenFile } from "./file.ts";
 import { type AttrChange, type DirEntry, Filesystem, Inode, type NewInode, type Path, entryOf } from "./inode.ts";
 import { type PagedInode, RegularFile, resizePaged } from "./regular.ts";
-import type { StatFs } from "./stat.ts";
+import type { Stat, StatFs } from "./stat.ts";
 
 /** One tmpfs. `memory` supplies the pages; half of the RAM is its size, as Linux's default. */
 export class RamFs extends Filesystem implements PageQuota {
@@ -22,6 +23,8 @@ export class RamFs extends Filesystem implements PageQuota {
   readonly root: RamDir;
   readonly memory: MemoryManager;
   readonly maxPages: number;
+  /** Its `huge=` option. */
+  readonly shmem: ShmemMount;
   inodes = 0;
   /** What a name adds to the size of its directory (BOGO_DIRENT_SIZE of mm/shmem.c). */
   readonly direntSize: number = 20;
@@ -30,11 +33,19 @@ export class RamFs extends Filesystem implements PageQuota {
 
   constructor(
     memory: MemoryManager,
-    options: { devMinor: number; now: () => Timespec; type?: string; mode?: number; maxPages?: number },
+    options: {
+      devMinor: number;
+      now: () => Timespec;
+      type?: string;
+      mode?: number;
+      maxPages?: number;
+      shmem?: ShmemMount;
+    },
   ) {
     super(options.devMinor, options.now);
     this.type = options.type ?? "tmpfs";
     this.memory = memory;
+    this.shmem = options.shmem ?? { huge: "never" };
     this.maxPages = options.maxPages ?? Math.floor(memory.frames.total / 2);
     this.root = new RamDir(this, { mode: S_IFDIR | (options.mode ?? 0o755), uid: 0, gid: 0 });
     this.options = "inode64";
@@ -220,13 +231,18 @@ export class RamFile extends RamInode implements PagedInode {
   seals = F_SEAL_SEAL;
   constructor(fs: RamFs, make: NewInode) {
     super(fs, make);
-    this.object = new ShmemObject(fs.memory, 0, { quota: fs });
+    this.object = new ShmemObject(fs.memory, 0, { quota: fs, mount: fs.shmem });
   }
   override get size(): number {
     return this.object.size;
   }
   override get blocks(): number {
     return this.object.residentPages * 8;
+  }
+  override stat(): Stat {
+    const { object } = this;
+    const huge = object.memory.thp.allowsShmem(object, 0, null, { writeEnd: 0, force: false });
+    return huge ? { ...super.stat(), blksize: PMD_SIZE } : super.stat();
   }
   override truncate(size: number): number {
     return resizePaged(this, size);

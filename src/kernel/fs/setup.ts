@@ -49,7 +49,12 @@ export function setUpFiles(kernel: Kernel, options: FileSetupOptions = {}): void
     : new RamFs(kernel.memory, { devMinor: rootMinor, now });
   const vfs = new Vfs(rootFs, rootMount?.fs.source ?? "tmpfs");
   vfs.nextDevMinor = FIRST_MINOR + 1;
-  vfs.memfds = new RamFs(kernel.memory, { devMinor: MEMFD_MINOR, now, maxPages: Infinity });
+  vfs.memfds = new RamFs(kernel.memory, {
+    devMinor: MEMFD_MINOR,
+    now,
+    maxPages: Infinity,
+    shmem: kernel.memory.thp.internalMount,
+  });
   vfs.pipes = new PipeFs(vfs.allocateDevMinor(), now);
   vfs.sockets = new SocketFs(vfs.allocateDevMinor(), now);
   vfs.namespaces = new NsFs(vfs.allocateDevMinor(), now);

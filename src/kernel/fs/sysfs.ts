@@ -9,6 +9,7 @@ import { bitmap, bitmapList } from "./procfs/format.ts";
 import { StaticDir, TextInode } from "./procfs/node.ts";
 import type { StatFs } from "./stat.ts";
 import { hugepagesTree } from "./sysfs-hugepages.ts";
+import { thpTree } from "./sysfs-thp.ts";
 
 /** An attribute that can be written: what it reads as, and what a write does (0 or -errno). */
 export interface SysAttribute {
@@ -87,13 +88,7 @@ function sysTree(kernel: Kernel): SysTree {
       cpu_byteorder: "little\n",
       mm: {
         hugepages: hugepagesTree(kernel.memory),
-        transparent_hugepage: {
-          defrag: "always defer defer+madvise madvise [never]\n",
-          enabled: "always madvise [never]\n",
-          hpage_pmd_size: "2097152\n",
-          shmem_enabled: "always within_size advise [never] deny force\n",
-          use_zero_page: "0\n",
-        },
+        transparent_hugepage: thpTree(kernel.memory),
       },
       profiling: "0\n",
       uevent_seqnum: "0\n",

@@ -1,10 +1,13 @@
-// The options of mounting a tmpfs: size=, nr_blocks=, nr_inodes=, mode=, uid=, gid= (mm/shmem.c: shmem_parse_one). Used by mount(2) through setup.ts.
+// The options of mounting a tmpfs: size=, nr_blocks=, nr_inodes=, mode=, uid=, gid=, huge= (mm/shmem.c: shmem_parse_one). Used by mount(2) through setup.ts.
 
 import { EINVAL } from "../../base/errno.ts";
 import { PAGE_SIZE } from "../../base/numbers.ts";
 import type { MemoryManager } from "../../mm/memory-manager.ts";
 import type { Timespec } from "./abi.ts";
+import type { ShmemHuge } from "../../mm/thp.ts";
 import { RamFs } from "./ramfs.ts";
+
+const HUGE: readonly ShmemHuge[] = ["never", "always", "within_size", "advise"];
 
 /** "64k", "1g", "50%": bytes, or NaN. A percentage is of the RAM. */
 function parseSize(text: string, ramBytes: number): number {
@@ -26,6 +29,7 @@ export function tmpfsFromOptions(
   let uid = 0;
   let gid = 0;
   const shown: string[] = [];
+  let huge: ShmemHuge = "never";
   for (const option of text.split(",").filter((o) => o !== "")) {
     const [name, value = ""] = option.split("=", 2) as [string, string?];
     if (name === "size" || name === "nr_blocks") {
@@ -43,11 +47,16 @@ export function tmpfsFromOptions(
       if (name === "uid") uid = Number(value);
       else gid = Number(value);
       shown.push(option);
-    } else if (name !== "nr_inodes" && name !== "inode64" && name !== "huge" && name !== "noswap") return -EINVAL;
+    } else if (name === "huge") {
+      const found = HUGE.find((one) => one === value);
+      if (found === undefined) return -EINVAL;
+      huge = found;
+    } else if (name !== "nr_inodes" && name !== "inode64" && name !== "noswap") return -EINVAL;
   }
-  const fs = new RamFs(memory, maxPages === undefined ? { ...base, mode } : { ...base, mode, maxPages });
+  const all = { ...base, mode, shmem: { huge } };
+  const fs = new RamFs(memory, maxPages === undefined ? all : { ...all, maxPages });
   fs.root.uid = uid;
   fs.root.gid = gid;
-  fs.options = [...shown, "inode64"].join(",");
+  fs.options = [...shown, "inode64", ...(huge === "never" ? [] : [`huge=${huge}`])].join(",");
   return fs;
 }

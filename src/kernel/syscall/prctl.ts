@@ -251,15 +251,13 @@ function setMceKill(task: Task, args: Args): number {
 const mceKill = (task: Task): number =>
   (task.process.attachments.get(MCE_KILL) as number | undefined) ?? PR_MCE_KILL_DEFAULT;
 
-const THP_DISABLED = "thp-disabled";
-
 function setThpDisable(task: Task, args: Args): number {
   if (!unused(args, 2)) return -EINVAL;
-  task.process.attachments.set(THP_DISABLED, args.u(1) !== 0);
+  task.mm.thpDisabled = args.u(1) !== 0;
   return 0;
 }
 
-const thpDisabled = (task: Task): number => (task.process.attachments.get(THP_DISABLED) === true ? 1 : 0);
+const thpDisabled = (task: Task): number => (task.mm.thpDisabled ? 1 : 0);
 
 export function prctl(task: Task, args: Args): number {
   const option = OPTIONS.get(args.i32(0));

@@ -3,7 +3,7 @@
 import { EINVAL, EIO } from "../../../base/errno.ts";
 import { PTE_A } from "../../../machine/pte.ts";
 import type { Mm } from "../../../mm/mm.ts";
-import { findTable, leafIndex } from "../../../mm/page-table.ts";
+import { indexOfWord, leafWord, tableOfWord } from "../../../mm/page-table.ts";
 import { accessRemote } from "../../../mm/usercopy.ts";
 import type { Task } from "../../task.ts";
 import { SEEK_CUR, SEEK_SET } from "../abi.ts";
@@ -81,10 +81,10 @@ export function clearRefs(mm: Mm, text: string): number {
     if (vma.window !== null) continue;
     if (type === CLEAR_REFS_ANON && vma.object !== null) continue;
     if (type === CLEAR_REFS_MAPPED && vma.object === null) continue;
-    walkLeaves(mm, vma.start, vma.end, (va, pte) => {
-      const table = findTable(ram, mm.root, va);
-      ram.writePte(table, leafIndex(va), pte & ~PTE_A);
-      tlb.touch(mm, table, leafIndex(va));
+    walkLeaves(mm, vma.start, vma.end, (va) => {
+      const word = leafWord(ram, mm.root, va);
+      ram.u32[word] &= ~PTE_A;
+      tlb.touch(mm, tableOfWord(word), indexOfWord(word));
     });
   }
   tlb.finish();

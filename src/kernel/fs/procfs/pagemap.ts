@@ -7,7 +7,7 @@ import { ptePfn } from "../../../machine/pte.ts";
 import { KIND_ANON, KIND_HUGETLB, KIND_ZERO } from "../../../mm/frame.ts";
 import { hugetlbOf, isPrivateHuge } from "../../../mm/hugetlb-vma.ts";
 import type { Mm } from "../../../mm/mm.ts";
-import { PTE_PRESENT, entryWord, findTable, readLeaf } from "../../../mm/page-table.ts";
+import { PTE_PRESENT, entryWord, findTable, isHugeLeaf, pmdWord, readLeaf } from "../../../mm/page-table.ts";
 import { isSwapPte, swapSlot } from "../../../mm/swap.ts";
 import { copyFromUser, copyToUser, putUser64 } from "../../../mm/usercopy.ts";
 import type { Vma } from "../../../mm/vma.ts";
@@ -33,6 +33,8 @@ const PAGEMAP_SCAN = 0xc0606610;
 /** Where a page is found: the leaf entry, and how many address spaces reach it through that entry. */
 interface PageState {
   readonly pte: number;
+  /** A huge leaf maps it. */
+  readonly huge: boolean;
   readonly sharers: number;
 }
 
@@ -40,9 +42,15 @@ interface PageState {
 function pageState(mm: Mm, va: number, vma: Vma | null): PageState {
   const { ram } = mm.memory;
   const window = vma === null ? null : windowOf(vma);
-  if (window === null || window.dead || !window.shared) return { pte: readLeaf(ram, mm.root, va), sharers: 1 };
-  const pte = readLeaf(ram, window.host.root, window.hostStart + (va - vma!.start));
-  return { pte, sharers: window.host.sharers.size };
+  const isHuge = (root: Pfn, at: number): boolean => {
+    const word = pmdWord(ram, root, at);
+    return word !== 0 && isHugeLeaf(ram.u32[word]);
+  };
+  if (window === null || window.dead || !window.shared)
+    return { pte: readLeaf(ram, mm.root, va), huge: isHuge(mm.root, va), sharers: 1 };
+  const { root, sharers } = window.host;
+  const at = window.hostStart + (va - vma!.start);
+  return { pte: readLeaf(ram, root, at), huge: isHuge(root, at), sharers: sharers.size };
 }
 
 /** The frame that has the counts of a page: of a hugetlb page its first. */
@@ -195,14 +203,14 @@ function hugetlbCategories(mm: Mm, va: number, level: number, pte: number): numb
 }
 
 function categoriesOf(mm: Mm, va: number, vma: Vma): number {
-  const { pte } = pageState(mm, va, vma);
-  const huge = hugetlbOf(vma);
-  if (huge !== undefined) return hugetlbCategories(mm, va, huge.pool.level, pte);
+  const { pte, huge } = pageState(mm, va, vma);
+  const hugetlb = hugetlbOf(vma);
+  if (hugetlb !== undefined) return hugetlbCategories(mm, va, hugetlb.pool.level, pte);
   // Where there is a table, an entry that is not write-protected counts as written, even an empty one.
   if ((pte & PTE_PRESENT) === 0) return findTable(mm.memory.ram, mm.root, va) === 0 ? 0 : PAGE_IS_WRITTEN;
   const kind = mm.memory.frames.kind[ptePfn(pte)];
-  const written = PAGE_IS_PRESENT | PAGE_IS_WRITTEN;
-  if (kind === KIND_ZERO) return written | PAGE_IS_PFNZERO;
+  const written = PAGE_IS_PRESENT | PAGE_IS_WRITTEN | (huge ? PAGE_IS_HUGE : 0);
+  if (kind === KIND_ZERO) return huge ? written : written | PAGE_IS_PFNZERO;
   return kind === KIND_ANON ? written : written | PAGE_IS_FILE;
 }
 

@@ -1,12 +1,12 @@
 // /proc/PID/smaps and smaps_rollup: what the page tables say about each VMA (fs/proc/task_mmu.c: smaps_pte_entry, smaps_account).
 
-import { PAGE_SIZE, PMD_SIZE } from "../../../base/numbers.ts";
+import { PAGE_SIZE } from "../../../base/numbers.ts";
 import { PTE_A, PTE_D, ptePfn } from "../../../machine/pte.ts";
 import { FRAME_DIRTY, FRAME_LAZYFREE, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_ZERO } from "../../../mm/frame.ts";
 import { hugetlbLeaves, isHugetlb, poolOf } from "../../../mm/hugetlb-vma.ts";
 import type { Mm } from "../../../mm/mm.ts";
 import { ShmemObject } from "../../../mm/object.ts";
-import { PTE_PRESENT, findTable, leafIndex, nextTableAddress, readLeaf } from "../../../mm/page-table.ts";
+import { type LeafVisit, forEachLeaf, nextTableAddress, readLeaf } from "../../../mm/page-table.ts";
 import { isSwapPte, swapSlot } from "../../../mm/swap.ts";
 import * as vm from "../../../mm/vma.ts";
 import type { Vma } from "../../../mm/vma.ts";
@@ -32,6 +32,9 @@ class MemSizeStats {
   lazyFree = 0;
   sharedHugetlb = 0;
   privateHugetlb = 0;
+  // Mapped by huge leaves.
+  anonHuge = 0;
+  shmemHuge = 0;
   /** Bytes of regions. */
   mshare = 0;
   swap = 0;
@@ -42,12 +45,14 @@ class MemSizeStats {
   }
 }
 
-/** One page that `vma` shows through the leaf entry `pte`. */
-function account(stats: MemSizeStats, vma: Vma, pte: number): void {
+/** One page that `vma` shows through the leaf entry `pte`, or a huge one. */
+function account(stats: MemSizeStats, vma: Vma, pte: number, size: "page" | "huge"): void {
   const { frames } = vma.mm.memory;
   const pfn = ptePfn(pte);
   const kind = frames.kind[pfn];
   if (kind === KIND_ZERO) return;
+  if (size === "huge" && kind === KIND_ANON) stats.anonHuge += PAGE_SIZE;
+  if (size === "huge" && kind === KIND_SHMEM) stats.shmemHuge += PAGE_SIZE;
   const flags = frames.flags[pfn];
   const dirty = (pte & PTE_D) !== 0 || (flags & FRAME_DIRTY) !== 0;
   stats.resident += PAGE_SIZE;
@@ -73,17 +78,8 @@ function account(stats: MemSizeStats, vma: Vma, pte: number): void {
 }
 
 /** Calls `visit` with each present leaf entry of [start, end) in the tables of `mm`, links included. */
-export function walkLeaves(mm: Mm, start: number, end: number, visit: (va: number, pte: number) => void): void {
-  const { ram } = mm.memory;
-  for (let va = nextTableAddress(ram, mm.root, start, end); va < end;) {
-    const table = findTable(ram, mm.root, va);
-    const stop = Math.min(end, va - (va % PMD_SIZE) + PMD_SIZE);
-    for (; va < stop; va += PAGE_SIZE) {
-      const pte = ram.readPte(table, leafIndex(va));
-      if (pte & PTE_PRESENT) visit(va, pte);
-    }
-    va = nextTableAddress(ram, mm.root, stop, end);
-  }
+export function walkLeaves(mm: Mm, start: number, end: number, visit: LeafVisit): void {
+  forEachLeaf(mm.memory.ram, mm.root, start, end, visit);
 }
 
 /** Pages in swap: private ones by their entries, of shmem what the object has there and nobody has mapped. */
@@ -122,7 +118,7 @@ function gather(mm: Mm, vma: Vma): MemSizeStats {
     return stats;
   }
   if (window === null) {
-    walkLeaves(mm, vma.start, vma.end, (_va, pte) => account(stats, vma, pte));
+    walkLeaves(mm, vma.start, vma.end, (_va, pte, size) => account(stats, vma, pte, size));
     accountSwap(stats, mm, vma);
     return stats;
   }
@@ -153,8 +149,8 @@ function sizesText(stats: MemSizeStats, part: "vma" | "rollup"): string {
     ["Anonymous", stats.anonymous],
     ["KSM", 0],
     ["LazyFree", stats.lazyFree],
-    ["AnonHugePages", 0],
-    ["ShmemPmdMapped", 0],
+    ["AnonHugePages", stats.anonHuge],
+    ["ShmemPmdMapped", stats.shmemHuge],
     ["FilePmdMapped", 0],
     ["Shared_Hugetlb", stats.sharedHugetlb],
     ["Private_Hugetlb", stats.privateHugetlb],
@@ -214,7 +210,7 @@ export function smapsText(mm: Mm): string {
     text += kbLine("KernelPageSize", pageKb) + kbLine("MMUPageSize", pageKb);
     text += sizesText(stats, "vma");
     if (vma.window !== null) text += kbLine("Mshare", kb(stats.mshare));
-    text += "THPeligible:           0\n" + vmFlagsLine(vma);
+    text += `THPeligible:${String(mm.memory.thp.allows(vma, "smaps") ? 1 : 0).padStart(12)}\n` + vmFlagsLine(vma);
   }
   return text;
 }

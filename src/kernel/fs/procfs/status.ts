@@ -93,7 +93,8 @@ function memoryLines(mm: Mm, mshareBytes: number): string {
     statusKb("VmPTE", mm.tableBytes / 1024) +
     pages("VmSwap", mm.swapPages) +
     pages("HugetlbPages", mm.hugetlbPages) +
-    "CoreDumping:\t0\nTHP_enabled:\t1\nuntag_mask:\t0xffffffffffffffff\n"
+    `CoreDumping:\t0\nTHP_enabled:\t${mm.thpDisabled ? 0 : 1}\n` +
+    "untag_mask:\t0xffffffffffffffff\n"
   );
 }
 

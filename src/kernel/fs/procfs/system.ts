@@ -1,7 +1,15 @@
 // The files of /proc about the whole system: memory, processors, time, file systems (fs/proc/*.c, mm/vmstat.c, arch/riscv/kernel/cpu.c).
 
 import { PAGE_SIZE } from "../../../base/numbers.ts";
-import { FRAME_DIRTY, KIND_ANON, KIND_FILE, KIND_FREE, KIND_SHMEM, KIND_TABLE } from "../../../mm/frame.ts";
+import {
+  BLOCK_FRAMES,
+  FRAME_DIRTY,
+  KIND_ANON,
+  KIND_FILE,
+  KIND_FREE,
+  KIND_SHMEM,
+  KIND_TABLE,
+} from "../../../mm/frame.ts";
 import type { MemoryManager } from "../../../mm/memory-manager.ts";
 import { VM_LOCKED } from "../../../mm/vma.ts";
 import type { Kernel } from "../../kernel.ts";
@@ -95,9 +103,9 @@ export function meminfoText(kernel: Kernel): string {
     ["VmallocUsed", 0],
     ["VmallocChunk", 0],
     ["Percpu", 0],
-    ["AnonHugePages", 0],
-    ["ShmemHugePages", 0],
-    ["ShmemPmdMapped", 0],
+    ["AnonHugePages", memory.frames.hugeMapped[KIND_ANON] * BLOCK_FRAMES],
+    ["ShmemHugePages", memory.frames.shmemHuge * BLOCK_FRAMES],
+    ["ShmemPmdMapped", memory.frames.hugeMapped[KIND_SHMEM] * BLOCK_FRAMES],
     ["FileHugePages", 0],
     ["FilePmdMapped", 0],
   ];
@@ -144,6 +152,25 @@ export function vmstatText(kernel: Kernel): string {
     ["pgmajfault", stat.pgmajfault],
     ["pgreuse", stat.pgreuse],
     ["oom_kill", stat.oom_kill],
+    ["nr_shmem_hugepages", frames.shmemHuge],
+    ["nr_shmem_pmdmapped", frames.hugeMapped[KIND_SHMEM]],
+    ["nr_file_hugepages", 0],
+    ["nr_file_pmdmapped", 0],
+    ["nr_anon_transparent_hugepages", frames.hugeMapped[KIND_ANON]],
+    ["thp_fault_alloc", stat.thp_fault_alloc],
+    ["thp_fault_fallback", stat.thp_fault_fallback],
+    ["thp_collapse_alloc", stat.thp_collapse_alloc],
+    ["thp_collapse_alloc_failed", stat.thp_collapse_alloc_failed],
+    ["thp_file_alloc", stat.thp_file_alloc],
+    ["thp_file_fallback", stat.thp_file_fallback],
+    ["thp_file_mapped", stat.thp_file_mapped],
+    ["thp_split_page", stat.thp_split_page],
+    ["thp_split_pmd", stat.thp_split_pmd],
+    ["thp_scan_exceed_none_pte", stat.thp_scan_exceed_none_pte],
+    ["thp_scan_exceed_swap_pte", stat.thp_scan_exceed_swap_pte],
+    ["thp_scan_exceed_share_pte", stat.thp_scan_exceed_share_pte],
+    ["thp_zero_page_alloc", stat.thp_zero_page_alloc],
+    ["thp_zero_page_alloc_failed", stat.thp_zero_page_alloc_failed],
     ["mshare_links", stat.links],
     ["mshare_host_faults", stat.host_faults],
     ["cow_copies", stat.cow_copies],
