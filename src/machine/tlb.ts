@@ -268,6 +268,15 @@ export class Tlb {
     }
   }
 
+  /** Indices of a slot's valid entries. A loop of its own, since verify() runs it all the time. */
+  private validIn(slot: number): number[] {
+    const { u32 } = this;
+    const found: number[] = [];
+    const high = (this.base(slot) >>> 2) + 1;
+    for (let i = 0; i < KINDS * TLB_ENTRIES; i++) if (u32[high + 2 * i] !== INVALID) found.push(i);
+    return found;
+  }
+
   /** Every valid entry: `payload` is the frame, or the code page for KIND_EXECUTE. */
   *entries(): Iterable<{
     hart: number;
@@ -280,9 +289,8 @@ export class Tlb {
   }> {
     for (let slot = 0; slot < this.slotsEver; slot++) {
       if (this.slotHart[slot] < 0 || !this.isDirty(slot)) continue;
-      for (let i = 0; i < KINDS * TLB_ENTRIES; i++) {
+      for (const i of this.validIn(slot)) {
         const page = this.pageOf(slot, i);
-        if (page < 0) continue;
         const source = this.u32[this.sourceAt(slot) + i];
         yield {
           hart: this.slotHart[slot],

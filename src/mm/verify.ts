@@ -47,8 +47,9 @@ class Verification {
 
   constructor(memory: MemoryManager) {
     this.#memory = memory;
-    this.#references = new Int32Array(memory.frames.refcount.length);
-    this.#mappings = new Int32Array(memory.frames.refcount.length);
+    const { frames } = memory;
+    this.#references = frames.recount.references.fill(0);
+    this.#mappings = frames.recount.mappings.fill(0);
     this.#huge = new HugeCheck(memory, this.#problems);
   }
 

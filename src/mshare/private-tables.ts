@@ -109,6 +109,8 @@ export class PrivateTables implements RegionTables {
     const result = region.host.mlock(start, length, mman.MLOCK_ONFAULT);
     if (result !== 0 || (flags & mman.MLOCK_ONFAULT) !== 0) return result;
     const error = this.#bringIn(region, start, length, { access: null });
+    // As mlock says it (__mlock_posix_error_return).
+    if (error === -ENOMEM) return -EAGAIN;
     return error === -EFAULT || error === -EINVAL ? -ENOMEM : error;
   }
 
