@@ -76,4 +76,4 @@ function endWith(error: unknown): number {
   return SOFTWARE;
 }
 
-await main(process.argv.slice(2));
+void main(process.argv.slice(2));

@@ -13,7 +13,6 @@ import {
   type TlbFlush,
 } from "../index.ts";
 import { comparisonJson, comparisonTable, countersJson, countersTable } from "../report/counters.ts";
-import { writeSnapshot } from "./snapshot-file.ts";
 import { parseEnv, parseHarts, parseMemory, parseMount, parseSeed, parseSize } from "./options.ts";
 import { parsePc, startProfile } from "./profile.ts";
 
@@ -135,7 +134,10 @@ async function run(path: string, args: string[], flags: RunFlags): Promise<numbe
     const recorder = flags.audit === undefined ? undefined : new AuditRecorder(machine.kernel);
     const result = await machine.run(path, args);
     if (flags.profile !== undefined) profile?.write(flags.profile);
-    if (flags.audit !== undefined) await writeSnapshot(flags.audit, recorder?.recording?.lines ?? []);
+    if (flags.audit !== undefined) {
+      const { writeSnapshot } = await import("./snapshot-file.ts");
+      await writeSnapshot(flags.audit, recorder?.recording?.lines ?? []);
+    }
     if (flags.json || flags.stats) {
       report(flags, flags.json ? countersJson(result.stats, result.status) : countersTable(result.stats));
     }
