@@ -9,15 +9,25 @@ import { SYSTEM_INSTRUCTIONS } from "./system.ts";
 
 export const INSTRUCTIONS: readonly Instruction[] = [...BASE, ...MULTIPLY, ...ATOMIC, ...SYSTEM_INSTRUCTIONS, ...FLOAT];
 
-/** Table indices by major opcode (bits 2 to 6): what a decoder must try. */
-const BY_OPCODE: readonly (readonly number[])[] = Array.from({ length: 32 }, (_, opcode) =>
-  INSTRUCTIONS.map((_i, index) => index).filter((index) => ((INSTRUCTIONS[index].match >>> 2) & 31) === opcode),
-);
+const FUNCT3 = 0x7000;
+
+/** Table indices by major opcode and funct3 (bits 2 to 6, and 12 to 14 above them): what a decoder must try. */
+const CANDIDATES: readonly (readonly number[])[] = candidates();
+
+function candidates(): number[][] {
+  const found: number[][] = Array.from({ length: 256 }, () => []);
+  INSTRUCTIONS.forEach(({ mask, match }, index) => {
+    for (let f3 = 0; f3 < FUNCT3 + 1; f3 += 0x1000) {
+      if ((f3 & mask) === (match & mask & FUNCT3)) found[((match >>> 2) & 31) | (f3 >>> 7)].push(index);
+    }
+  });
+  return found;
+}
 
 /** The table index of a 32-bit instruction, or -1. */
 export function findInstruction(word: number): number {
   if ((word & 3) !== 3) return -1;
-  for (const index of BY_OPCODE[(word >>> 2) & 31]) {
+  for (const index of CANDIDATES[((word >>> 2) & 31) | ((word & FUNCT3) >>> 7)]) {
     const { mask, match } = INSTRUCTIONS[index];
     if ((word & mask) >>> 0 === match) return index;
   }

@@ -4,7 +4,7 @@
 // Calls are followed into their bodies: a block is known by its pc and its context, the return addresses of the calls that led to it.
 // A `ret` in a context goes back to the return address, under the guard that ra holds it.
 import type { Decoded } from "../isa/instruction.ts";
-import { facts } from "./facts.ts";
+import { type Facts, facts } from "./facts.ts";
 
 export interface CodeSource {
   /** The instruction at a virtual address, or undefined if its page is not known to be executable now or it is not legal. */
@@ -29,6 +29,27 @@ export interface Edge {
 export interface Line {
   readonly pc: number;
   readonly d: Decoded;
+  readonly facts: Facts;
+  /** Integer and floating-point registers that it reads and writes: bit i for x[i] (never x[0]) or f[i]. */
+  readonly reads: number;
+  readonly writes: number;
+  readonly fReads: number;
+  readonly fWrites: number;
+}
+
+const bit = (register: number): number => 1 << register;
+
+export function lineOf(pc: number, d: Decoded): Line {
+  const f = facts(d);
+  return {
+    pc,
+    d,
+    facts: f,
+    reads: ((f.rs1 ? bit(d.rs1) : 0) | (f.rs2 ? bit(d.rs2) : 0)) & ~1,
+    writes: f.rd ? bit(d.rd) & ~1 : 0,
+    fReads: (f.fs1 ? bit(d.rs1) : 0) | (f.fs2 ? bit(d.rs2) : 0) | (f.fs3 ? bit(d.rs3) : 0),
+    fWrites: f.fd ? bit(d.rd) : 0,
+  };
 }
 
 export type Ending =
@@ -161,7 +182,7 @@ class Discovery {
         if (this.lines.size >= this.limits.instructions) break;
         const d = this.source.decode(pc);
         if (d === undefined || !isCompilable(d)) break;
-        const line = { pc, d };
+        const line = lineOf(pc, d);
         this.lines.set(key, line);
         const successors = this.successors(line, context);
         const straight = successors.length === 1 && successors[0].pc === pc + d.length && !d.instruction.ends;

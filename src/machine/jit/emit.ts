@@ -31,8 +31,7 @@ import {
 } from "../layout.ts";
 import type { Block, Edge, Line } from "./discover.ts";
 import { type Flow, type Node, type Registers } from "./flow.ts";
-import { facts } from "./facts.ts";
-import { WORD_LOADS, copied, givesWord, wordOperation } from "./words.ts";
+import { WORD_LOADS, copied, givesWord, isWordIn, wordOperation } from "./words.ts";
 
 /** Kinds of exit. Leave: go on at pc, in compiled code if there is some. */
 export const EXIT_LEAVE = 0;
@@ -90,6 +89,22 @@ interface ExitGroup {
   readonly index: number;
 }
 
+// What the emitter keeps in locals, each made when it is first wanted: registers as wide, word, double and single; temporaries by type; the
+// pages remembered of base registers, and how to get to them.
+const SLOT_WIDE = 0;
+const SLOT_WORD = 32;
+const SLOT_DOUBLE = 64;
+const SLOT_SINGLE = 96;
+const SLOT_TEMP = 128;
+const SLOT_PAGE = 192;
+const SLOT_ADDEND = 64;
+const SLOT_TLB = 320;
+const SLOT_TARGET = 321;
+const SLOT_EXIT = 322;
+const SLOT_FCSR = 323;
+const SLOTS = 324;
+const pageSlot = (kind: number, base: number): number => SLOT_PAGE + (kind === TLB_WRITE ? 32 : 0) + base;
+
 const has = (set: number, register: number): boolean => ((set >>> register) & 1) !== 0;
 /** The registers of a set, ascending. */
 function members(set: number): number[] {
@@ -103,13 +118,13 @@ export class RegionEmitter implements Emitter {
   readonly isFused: boolean;
   private readonly plan: RegionPlan;
   private readonly groups = new Map<string, ExitGroup>();
-  private readonly locals = new Map<string, number>();
+  private readonly locals = new Int32Array(SLOTS).fill(-1);
   private readonly labels = new Map<Node, { loop?: Label; merge?: Label }>();
   readonly rootPc: number;
   /** State at the point of emission. */
   private words: Registers = { x: 0, f: 0 };
   private dirty: Registers = { x: 0, f: 0 };
-  private line: Line = { pc: 0, d: undefined as never };
+  private line: Line = undefined as never;
   /** Instructions of the block from this one on. */
   private left = 0;
   /** Where in the blocks' bytes each guest instruction begins, in the order of the bytes; and these bytes. For dumps. */
@@ -125,39 +140,36 @@ export class RegionEmitter implements Emitter {
     // The other way shows which results are exact.
     this.isFused = plan.isFused && plan.assumeInexact === true;
     this.rootPc = plan.flow.root.block.pc;
-    const rounds = (line: Line): boolean => facts(line.d).rounds;
+    const rounds = (line: Line): boolean => line.facts.rounds;
     const lines = plan.flow.nodes.flatMap((node) => node.block.lines.filter(rounds));
     this.usesFcsr = lines.length > 0;
     this.assumesNearest = lines.some(({ d }) => d.rm !== RNE && d.rm !== RTZ);
   }
 
-  private local(name: string, type: ValueType): number {
-    let local = this.locals.get(name);
-    if (local === undefined) this.locals.set(name, (local = this.code.local(type)));
-    return local;
+  private local(slot: number, type: ValueType): number {
+    const known = this.locals[slot];
+    return known >= 0 ? known : (this.locals[slot] = this.code.local(type));
   }
 
   temp(type: ValueType, number: number): number {
-    return this.local(`t${type}.${number}`, type);
+    return this.local(SLOT_TEMP + (I32 - type) * 16 + number, type);
   }
 
-  private readonly wide = (r: number): number => this.local(`x${r}`, I64);
-  private readonly word = (r: number): number => this.local(`w${r}`, I32);
-  private readonly double = (r: number): number => this.local(`d${r}`, F64);
-  private readonly single = (r: number): number => this.local(`s${r}`, F32);
+  private readonly wide = (r: number): number => this.local(SLOT_WIDE + r, I64);
+  private readonly word = (r: number): number => this.local(SLOT_WORD + r, I32);
+  private readonly double = (r: number): number => this.local(SLOT_DOUBLE + r, F64);
+  private readonly single = (r: number): number => this.local(SLOT_SINGLE + r, F32);
   private get tlb(): number {
-    return this.local("tlb", I32);
+    return this.local(SLOT_TLB, I32);
   }
   private get target(): number {
-    return this.local("target", I64);
+    return this.local(SLOT_TARGET, I64);
   }
   private get exitCode(): number {
-    return this.local("exit", I32);
+    return this.local(SLOT_EXIT, I32);
   }
 
   // Registers.
-
-  private readonly isWord = (r: number): boolean => r === 0 || has(this.words.x, r);
 
   private pushX(r: number): void {
     if (r === 0) this.code.i64(0);
@@ -192,7 +204,7 @@ export class RegionEmitter implements Emitter {
 
   setX(value: () => void): void {
     const { d } = this.line;
-    const isWord = givesWord(d, this.isWord);
+    const isWord = givesWord(d, this.words.x);
     value();
     if (d.rd === 0) this.code.op(op.drop);
     else if (isWord) this.code.op(op.i32WrapI64).set(this.word(d.rd));
@@ -271,7 +283,7 @@ export class RegionEmitter implements Emitter {
   setFs(value: () => void): void {
     const { d } = this.line;
     value();
-    if (facts(d).givesSingle) {
+    if (this.line.facts.givesSingle) {
       this.code.set(this.single(d.rd));
       this.wrote("f", d.rd, true);
       return;
@@ -283,7 +295,7 @@ export class RegionEmitter implements Emitter {
 
   fcsr(): void {
     if (this.plan.assumeInexact !== undefined) this.code.i32(this.plan.assumeInexact ? NX : 0);
-    else this.code.get(this.local("fcsr", I32));
+    else this.code.get(this.local(SLOT_FCSR, I32));
   }
 
   otherRounding(): void {
@@ -325,7 +337,7 @@ export class RegionEmitter implements Emitter {
     this.setW(() => c.get(old));
     if (!writes) return;
     // What the region takes for granted may hold no more.
-    c.get(written).set(this.local("fcsr", I32));
+    c.get(written).set(this.local(SLOT_FCSR, I32));
     c.i32(this.exitAt(pc + d.length, EXIT_LEAVE, this.left - 1));
     this.pushUnexpected(written);
     this.exitIf();
@@ -435,8 +447,8 @@ export class RegionEmitter implements Emitter {
     if (withOffset && imm !== 0) c.i64(imm).op(op.i64Add);
     c.set(va);
     if (this.plan.flow.remembered.has(this.line)) {
-      const page = this.local(`page${kind}.${rs1}`, I64);
-      const addend = this.local(`addend${kind}.${rs1}`, I32);
+      const page = this.local(pageSlot(kind, rs1), I64);
+      const addend = this.local(pageSlot(kind, rs1) + SLOT_ADDEND, I32);
       c.get(va)
         .i64(-4096 | (size - 1))
         .op(op.i64And)
@@ -473,8 +485,8 @@ export class RegionEmitter implements Emitter {
   /** No page is remembered at first: an aligned address never has this bit. */
   private forgetPages(): void {
     for (const line of this.plan.flow.remembered) {
-      const kind = facts(line.d).access === "store" ? TLB_WRITE : TLB_READ;
-      this.code.i64(NO_PAGE).set(this.local(`page${kind}.${line.d.rs1}`, I64));
+      const kind = line.facts.access === "store" ? TLB_WRITE : TLB_READ;
+      this.code.i64(NO_PAGE).set(this.local(pageSlot(kind, line.d.rs1), I64));
     }
   }
 
@@ -576,7 +588,7 @@ export class RegionEmitter implements Emitter {
     this.line = line;
     this.marks.push({ at: this.code.length, line });
     const source = copied(d);
-    const operation = wordOperation(d, this.isWord);
+    const operation = wordOperation(d, this.words.x);
     if (source !== undefined) this.copy(source);
     else if (d.instruction.name === "addi" && d.rs1 === 0) this.setW(() => this.immW());
     else if (operation !== undefined) this.onWords(operation);
@@ -585,12 +597,12 @@ export class RegionEmitter implements Emitter {
   }
 
   private copy(source: number): void {
-    if (this.isWord(source)) this.setW(() => this.pushW(source));
+    if (isWordIn(this.words.x, source)) this.setW(() => this.pushW(source));
     else this.setX(() => this.pushX(source));
   }
 
   private onWords(operation: number): void {
-    const { rs2, isBranch } = facts(this.line.d);
+    const { rs2, isBranch } = this.line.facts;
     const value = (): void => {
       this.w(1);
       if (rs2) this.w(2);
@@ -765,7 +777,7 @@ export class RegionEmitter implements Emitter {
   private checkFcsr(): void {
     const c = this.code;
     if (!this.usesFcsr && !this.assumesNearest) return;
-    const fcsr = this.local("fcsr", I32);
+    const fcsr = this.local(SLOT_FCSR, I32);
     c.get(HART).memory(op.i32Load, HART_FCSR).set(fcsr);
     c.i32(EXIT_BAD_ENTRY);
     this.pushUnexpected(fcsr);

@@ -1,8 +1,6 @@
 // Control and data flow of a region: order, dominators, loops, the longest path between budget checks, liveness, and which registers are
 // words (words.ts) where. Pure analysis of the blocks that discover.ts found.
 import type { Block, Edge, Line } from "./discover.ts";
-import type { Decoded } from "../isa/instruction.ts";
-import { facts } from "./facts.ts";
 import { givesWord } from "./words.ts";
 
 /** Sets of registers: bit i of `x` for x[i], of `f` for f[i]. */
@@ -31,6 +29,9 @@ export interface Node {
   dirtyIn: Registers;
   /** Not live and clean on entry to this loop: every way in stores them. */
   flushed: Registers;
+  /** Registers that the block reads before it writes them, and those that it writes. */
+  readonly uses: Registers;
+  readonly defines: Registers;
 }
 
 export interface Flow {
@@ -38,7 +39,7 @@ export interface Flow {
   /** In reverse postorder. */
   readonly nodes: readonly Node[];
   readonly nodeOf: ReadonlyMap<Block, Node>;
-  /** All registers that the region reads, and all that it writes. */
+  /** All registers that some block reads before it writes them, and all that are written. */
   readonly reads: Registers;
   readonly writes: Registers;
   readonly instructions: number;
@@ -47,8 +48,8 @@ export interface Flow {
 }
 
 export interface FlowOptions {
-  /** Whether live registers may be guarded to be words at the root. */
-  readonly guards: boolean;
+  /** Registers that may be guarded to be words at the root: those that hold one when the region is compiled. */
+  readonly guards: Registers;
   /** The most instructions of a region beside the loop that it is. */
   readonly straight: number;
 }
@@ -77,37 +78,35 @@ const count = (bits: number): number => {
   return n;
 };
 
-/** Calls `visit` for each register of an instruction's sources, then of its result. */
-export function sourcesOf(d: Decoded): Registers {
-  const { rs1, rs2, fs1, fs2, fs3 } = facts(d);
-  const x = (rs1 ? bit(d.rs1) : 0) | (rs2 ? bit(d.rs2) : 0);
-  const f = (fs1 ? bit(d.rs1) : 0) | (fs2 ? bit(d.rs2) : 0) | (fs3 ? bit(d.rs3) : 0);
-  return { x: x & ~1, f };
-}
-
-export function resultOf(d: Decoded): Registers {
-  const { rd, fd } = facts(d);
-  return { x: rd ? bit(d.rd) & ~1 : 0, f: fd ? bit(d.rd) : 0 };
-}
-
 /** Updates the set of words after an instruction. */
-export function transferWords(d: Decoded, words: Registers): void {
-  const result = resultOf(d);
-  if (result.x !== 0) {
-    const isWord = (register: number): boolean => register === 0 || (words.x & bit(register)) !== 0;
-    if (givesWord(d, isWord)) words.x |= result.x;
-    else words.x &= ~result.x;
+function transferWords({ d, facts: known, writes, fWrites }: Line, words: Registers): void {
+  if (writes !== 0) {
+    if (givesWord(d, words.x)) words.x |= writes;
+    else words.x &= ~writes;
   }
-  if (result.f !== 0) {
-    if (facts(d).givesSingle) words.f |= result.f;
-    else words.f &= ~result.f;
+  if (fWrites !== 0) {
+    if (known.givesSingle) words.f |= fWrites;
+    else words.f &= ~fWrites;
   }
+}
+
+function usesOf({ lines }: Block): { uses: Registers; defines: Registers } {
+  const uses = { x: 0, f: 0 };
+  const defines = { x: 0, f: 0 };
+  for (const { reads, writes, fReads, fWrites } of lines) {
+    uses.x |= reads & ~defines.x;
+    uses.f |= fReads & ~defines.f;
+    defines.x |= writes;
+    defines.f |= fWrites;
+  }
+  return { uses, defines };
 }
 
 function makeNodes(root: Block): { nodes: Node[]; nodeOf: Map<Block, Node> } {
   const nodeOf = new Map<Block, Node>();
   const postorder: Node[] = [];
   const node = (block: Block): Node => ({
+    ...usesOf(block),
     block,
     order: 0,
     successors: [],
@@ -215,19 +214,6 @@ function shape(nodes: readonly Node[]): void {
 }
 
 function findLiveness(nodes: readonly Node[]): void {
-  const uses = nodes.map((n) => {
-    const use = { x: 0, f: 0 };
-    const def = { x: 0, f: 0 };
-    for (const { d } of n.block.lines) {
-      const s = sourcesOf(d);
-      use.x |= s.x & ~def.x;
-      use.f |= s.f & ~def.f;
-      const r = resultOf(d);
-      def.x |= r.x;
-      def.f |= r.f;
-    }
-    return { use, def };
-  });
   for (let changed = true; changed;) {
     changed = false;
     for (let i = nodes.length - 1; i >= 0; i--) {
@@ -237,9 +223,9 @@ function findLiveness(nodes: readonly Node[]): void {
         out.x |= s.liveIn.x;
         out.f |= s.liveIn.f;
       }
-      const { use, def } = uses[i];
-      const x = use.x | (out.x & ~def.x);
-      const f = use.f | (out.f & ~def.f);
+      const { uses, defines } = n;
+      const x = uses.x | (out.x & ~defines.x);
+      const f = uses.f | (out.f & ~defines.f);
       if (x !== n.liveIn.x || f !== n.liveIn.f) {
         n.liveIn = { x, f };
         changed = true;
@@ -251,12 +237,13 @@ function findLiveness(nodes: readonly Node[]): void {
 /** Forward and optimistic: a register is a word where it is one on every way in. */
 function findWords(nodes: readonly Node[], options: FlowOptions): void {
   const [root] = nodes;
-  root.wordsIn = root.isLoop && options.guards ? { ...root.liveIn } : { x: 0, f: 0 };
+  const { guards } = options;
+  root.wordsIn = root.isLoop ? { x: root.liveIn.x & guards.x, f: root.liveIn.f & guards.f } : { x: 0, f: 0 };
   for (let changed = true; changed;) {
     changed = false;
     for (const n of nodes) {
       const out = { ...n.wordsIn };
-      for (const { d } of n.block.lines) transferWords(d, out);
+      for (const line of n.block.lines) transferWords(line, out);
       for (const s of n.successors) {
         const x = s.wordsIn.x & out.x;
         const f = s.wordsIn.f & out.f;
@@ -273,12 +260,7 @@ function findDirty(nodes: readonly Node[]): void {
   for (let changed = true; changed;) {
     changed = false;
     for (const n of nodes) {
-      const out = { ...n.dirtyIn };
-      for (const { d } of n.block.lines) {
-        const r = resultOf(d);
-        out.x |= r.x;
-        out.f |= r.f;
-      }
+      const out = { x: n.dirtyIn.x | n.defines.x, f: n.dirtyIn.f | n.defines.f };
       for (const s of n.successors) {
         const x = (s.dirtyIn.x | out.x) & ~s.flushed.x;
         const f = (s.dirtyIn.f | out.f) & ~s.flushed.f;
@@ -342,8 +324,7 @@ function redirect(block: Block, keep: (edge: Edge) => boolean): void {
 /** Remembered pages: at most this many, of bases used this often. */
 const MAX_REMEMBERED = 8;
 /** "load.<base>" or "store.<base>" of an access, else undefined. */
-function accessKey({ d }: Line): string | undefined {
-  const { access } = facts(d);
+function accessKey({ d, facts: { access } }: Line): string | undefined {
   return access && `${access}.${d.rs1}`;
 }
 
@@ -351,7 +332,7 @@ function accessKey({ d }: Line): string | undefined {
 function chooseRemembered(nodes: readonly Node[]): Set<Line> {
   let unsteadyAnywhere = 0;
   for (const { block } of nodes) {
-    for (const { d } of block.lines) if (!facts(d).isSteady) unsteadyAnywhere |= resultOf(d).x;
+    for (const line of block.lines) if (!line.facts.isSteady) unsteadyAnywhere |= line.writes;
   }
   const sites = new Map<string, Line[]>();
   for (const { block } of nodes) {
@@ -359,8 +340,7 @@ function chooseRemembered(nodes: readonly Node[]): Set<Line> {
     for (const line of block.lines) {
       const key = accessKey(line);
       if (key !== undefined && (unsteady & bit(line.d.rs1)) === 0) sites.set(key, [...(sites.get(key) ?? []), line]);
-      const result = resultOf(line.d).x;
-      unsteady = facts(line.d).isSteady ? unsteady & ~result : unsteady | result;
+      unsteady = line.facts.isSteady ? unsteady & ~line.writes : unsteady | line.writes;
     }
   }
   const most = [...sites.values()].sort((a, b) => b.length - a.length).slice(0, MAX_REMEMBERED);
@@ -383,15 +363,12 @@ export function analyze(rootBlock: Block, options: FlowOptions): Flow {
   const reads = { x: 0, f: 0 };
   const writes = { x: 0, f: 0 };
   let instructions = 0;
-  for (const { block } of nodes) {
+  for (const { block, uses, defines } of nodes) {
     instructions += block.lines.length;
-    for (const { d } of block.lines) {
-      const [s, r] = [sourcesOf(d), resultOf(d)];
-      reads.x |= s.x;
-      reads.f |= s.f;
-      writes.x |= r.x;
-      writes.f |= r.f;
-    }
+    reads.x |= uses.x;
+    reads.f |= uses.f;
+    writes.x |= defines.x;
+    writes.f |= defines.f;
   }
   return { root: nodes[0], nodes, nodeOf, reads, writes, instructions, remembered: chooseRemembered(nodes) };
 }

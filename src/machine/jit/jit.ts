@@ -10,20 +10,22 @@ import type { Decoded } from "../isa/instruction.ts";
 import { decode } from "../isa/table.ts";
 import {
   CODE_PAGE_BYTES,
+  HART_F,
+  HART_FCSR,
   HART_PC,
   HART_SCRATCH,
   HART_TLB,
+  HART_X,
   type Layout,
   REGION,
   TLB_ENTRIES,
   TLB_EXECUTE,
 } from "../layout.ts";
 import type { Ram } from "../ram.ts";
-import { HART_FCSR } from "../layout.ts";
 import { type CodeSource, type Limits, discover } from "./discover.ts";
 import { type PageGuard, RegionEmitter } from "./emit.ts";
 import { describeRegion } from "./describe.ts";
-import { type Flow, analyze } from "./flow.ts";
+import { type Flow, type Registers, analyze } from "./flow.ts";
 
 const THRESHOLD = 150;
 const LIMITS: Limits = { instructions: 400, blockLength: 100, depth: 3 };
@@ -41,10 +43,13 @@ const MAX_BATCH = 12;
 const MAX_NOTED = 10_000;
 const MAX_TARGETS = 64;
 const NX = 1;
+/** The upper half of a single-precision value in a 64-bit register. */
+const BOXED = 0xffffffff;
 
 /** What a region takes for granted on entry. */
 interface Assumptions {
-  readonly guards: boolean;
+  /** FlowOptions.guards. */
+  readonly guards: Registers;
   readonly assumeInexact: boolean | undefined;
 }
 
@@ -54,6 +59,8 @@ interface Place {
   readonly frame: Pfn;
   /** Offset of its entry in the code page. */
   readonly entry: number;
+  /** What a region there may take for granted, as far as has been seen. */
+  readonly assumptions: Assumptions;
 }
 
 /** What is to be compiled. */
@@ -67,7 +74,6 @@ interface Region extends Place {
   readonly number: number;
   readonly frames: readonly Pfn[];
   readonly pages: readonly PageGuard[];
-  readonly assumptions: Assumptions;
   readonly bytes: number;
   readonly instructions: number;
   readonly run: RegionFunction;
@@ -222,12 +228,13 @@ export class Jit {
       return;
     }
     const key = `${frame}:${pc}`;
-    const again = this.waiting.has(key);
-    this.waiting.set(key, { entry, frame, pc });
-    if (!again && this.waiting.size < MAX_BATCH) return;
+    const before = this.waiting.get(key);
+    const guards = this.wordsNow(hart, before?.assumptions.guards);
+    this.waiting.set(key, { entry, frame, pc, assumptions: { guards, assumeInexact: this.isInexact(hart) } });
+    if (!before && this.waiting.size < MAX_BATCH) return;
     const batch = [...this.waiting.values()];
     this.waiting.clear();
-    this.compile(hart, batch, { guards: true, assumeInexact: this.isInexact(hart) });
+    this.compile(hart, batch);
   }
 
   private noteTarget(hart: number): void {
@@ -247,6 +254,18 @@ export class Jit {
     return (this.options.ram.u32[(hart + HART_FCSR) >>> 2] & NX) !== 0;
   }
 
+  /** Which of the registers `among` hold a sign-extended word (floating-point ones: a boxed single) now. */
+  private wordsNow(hart: number, among: Registers = { x: ~1, f: -1 }): Registers {
+    const { u32, i32 } = this.options.ram;
+    let [x, f] = [0, 0];
+    for (let r = 0; r < 32; r++) {
+      const [atX, atF] = [(hart + HART_X + 8 * r) >>> 2, (hart + HART_F + 8 * r) >>> 2];
+      if (i32[atX + 1] === i32[atX] >> 31) x |= 1 << r;
+      if (u32[atF + 1] === BOXED) f |= 1 << r;
+    }
+    return { x: x & among.x, f: f & among.f };
+  }
+
   private install(region: Region): void {
     this.options.ram.u32[region.entry >>> 2] = (REGION | region.number) >>> 0;
   }
@@ -262,7 +281,7 @@ export class Jit {
       const other = region.pc + page.va - Math.floor(region.pc / PAGE_SIZE) * PAGE_SIZE;
       const known = this.regions.get(`${region.frame}:${other}`);
       if (known) this.install(known);
-      else this.compile(hart, [{ entry, frame: region.frame, pc: other }], region.assumptions);
+      else this.compile(hart, [{ entry, frame: region.frame, pc: other, assumptions: region.assumptions }]);
       return;
     }
     const fits = region.pages.every((guard) => {
@@ -275,17 +294,17 @@ export class Jit {
     this.compileAgain(hart, region);
   }
 
-  /** With what holds now, or, if that changes often, with fewer assumptions. */
+  /** With what holds now and held before. */
   private compileAgain(hart: number, region: Region): void {
-    const key = `${region.frame}:${region.pc}`;
+    const { entry, frame, pc } = region;
+    const key = `${frame}:${pc}`;
     const times = (this.recompiled.get(key) ?? 0) + 1;
     this.recompiled.set(key, times);
-    if (times > MAX_RECOMPILED) this.giveUp(region.frame, region.pc);
+    if (times > MAX_RECOMPILED) this.giveUp(frame, pc);
     else {
-      this.compile(hart, [region], {
-        guards: region.assumptions.guards && region.assumptions.assumeInexact !== this.isInexact(hart),
-        assumeInexact: times > MAX_RECOMPILED / 2 ? undefined : this.isInexact(hart),
-      });
+      const guards = this.wordsNow(hart, region.assumptions.guards);
+      const assumeInexact = times > MAX_RECOMPILED / 2 ? undefined : this.isInexact(hart);
+      this.compile(hart, [{ entry, frame, pc, assumptions: { guards, assumeInexact } }]);
     }
   }
 
@@ -294,7 +313,7 @@ export class Jit {
     this.hopeless.set(frame, places.add(pc));
   }
 
-  private compile(hart: number, places: readonly Place[], assumptions: Assumptions): void {
+  private compile(hart: number, places: readonly Place[]): void {
     const started = performance.now();
     const source = new TlbSource(this.options, hart, this.noted);
     const parts: Part[] = [];
@@ -304,22 +323,23 @@ export class Jit {
       const root = discover(source, place.pc, LIMITS);
       if (!root || root.lines.length === 0) this.giveUp(place.frame, place.pc);
       else {
-        const flow = analyze(root, { guards: assumptions.guards, straight: STRAIGHT });
+        const flow = analyze(root, { guards: place.assumptions.guards, straight: STRAIGHT });
         parts.push({ place, flow, pages: this.pagesOf(flow, source) });
       }
     }
-    if (parts.length > 0) this.build(hart, parts, assumptions);
+    if (parts.length > 0) this.build(hart, parts);
     this.stats.compileMs += performance.now() - started;
   }
 
   /** One module of all parts. */
-  private build(hart: number, parts: readonly Part[], assumptions: Assumptions): void {
+  private build(hart: number, parts: readonly Part[]): void {
     const { layout } = this.options;
     const builder = new ModuleBuilder(layout.pages);
     const chain = this.canChain ? { type: builder.type(REGION_SIGNATURE), codePages: layout.code } : undefined;
     if (chain) builder.importTable("regions");
-    const sizes = parts.map(({ flow, pages }, i) => {
-      const plan = { flow, pages, assumeInexact: assumptions.assumeInexact, isFused: this.isFused, chain };
+    const sizes = parts.map(({ place, flow, pages }, i) => {
+      const { assumeInexact } = place.assumptions;
+      const plan = { flow, pages, assumeInexact, isFused: this.isFused, chain };
       return builder.function(REGION_SIGNATURE, `r${i}`, (code) => {
         const emitter = new RegionEmitter(code, plan);
         emitter.emit();
@@ -331,13 +351,10 @@ export class Jit {
     parts.forEach(({ place, flow, pages }, i) => {
       const size = Math.ceil(bytes.length / sizes.length);
       this.add({
-        pc: place.pc,
-        frame: place.frame,
-        entry: place.entry,
+        ...place,
         number: this.takeNumber(size),
         frames: pages.map((page) => page.frame),
         pages: pages.map(({ va, low, high }) => ({ va, low, high })),
-        assumptions,
         bytes: size,
         instructions: flow.instructions,
         run: runs[i],
