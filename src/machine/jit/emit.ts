@@ -90,20 +90,19 @@ interface ExitGroup {
 }
 
 // What the emitter keeps in locals, each made when it is first wanted: registers as wide, word, double and single; temporaries by type; the
-// pages remembered of base registers, and how to get to them.
+// pages that are remembered, and what to add to an address there.
 const SLOT_WIDE = 0;
 const SLOT_WORD = 32;
 const SLOT_DOUBLE = 64;
 const SLOT_SINGLE = 96;
 const SLOT_TEMP = 128;
 const SLOT_PAGE = 192;
-const SLOT_ADDEND = 64;
-const SLOT_TLB = 320;
-const SLOT_TARGET = 321;
-const SLOT_EXIT = 322;
-const SLOT_FCSR = 323;
-const SLOTS = 324;
-const pageSlot = (kind: number, base: number): number => SLOT_PAGE + (kind === TLB_WRITE ? 32 : 0) + base;
+const SLOT_ADDEND = 208;
+const SLOT_TLB = 224;
+const SLOT_TARGET = 225;
+const SLOT_EXIT = 226;
+const SLOT_FCSR = 227;
+const SLOTS = 228;
 
 const has = (set: number, register: number): boolean => ((set >>> register) & 1) !== 0;
 /** The registers of a set, ascending. */
@@ -435,20 +434,21 @@ export class RegionEmitter implements Emitter {
   /**
    * The host address of x[rs1] (+ imm), in the local returned; leaves if the TLB has none for all `size` bytes.
    *   va = x[rs1] + imm
-   *   if va, aligned, is not in the page remembered for rs1: look it up in the TLB, remember its page
+   *   if va, aligned, is not in the page remembered, if this access remembers one: look it up in the TLB, remember its page
    *   host = va + addend
    */
   private hostAddress(kind: number, size: number, withOffset: boolean): number {
     const c = this.code;
     const va = this.temp(I64, 10);
     const host = this.temp(I32, 10);
-    const { rs1, imm } = this.line.d;
+    const { imm } = this.line.d;
     this.x(1);
     if (withOffset && imm !== 0) c.i64(imm).op(op.i64Add);
     c.set(va);
-    if (this.plan.flow.remembered.has(this.line)) {
-      const page = this.local(pageSlot(kind, rs1), I64);
-      const addend = this.local(pageSlot(kind, rs1) + SLOT_ADDEND, I32);
+    const memo = this.plan.flow.memos.get(this.line);
+    if (memo !== undefined) {
+      const page = this.local(SLOT_PAGE + memo, I64);
+      const addend = this.local(SLOT_ADDEND + memo, I32);
       c.get(va)
         .i64(-4096 | (size - 1))
         .op(op.i64And)
@@ -484,9 +484,8 @@ export class RegionEmitter implements Emitter {
 
   /** No page is remembered at first: an aligned address never has this bit. */
   private forgetPages(): void {
-    for (const line of this.plan.flow.remembered) {
-      const kind = line.facts.access === "store" ? TLB_WRITE : TLB_READ;
-      this.code.i64(NO_PAGE).set(this.local(pageSlot(kind, line.d.rs1), I64));
+    for (const memo of new Set(this.plan.flow.memos.values())) {
+      this.code.i64(NO_PAGE).set(this.local(SLOT_PAGE + memo, I64));
     }
   }
 

@@ -1,6 +1,7 @@
 // Control and data flow of a region: order, dominators, loops, the longest path between budget checks, liveness, and which registers are
 // words (words.ts) where. Pure analysis of the blocks that discover.ts found.
 import type { Block, Edge, Line } from "./discover.ts";
+import { chooseMemos } from "./memos.ts";
 import { givesWord } from "./words.ts";
 
 /** Sets of registers: bit i of `x` for x[i], of `f` for f[i]. */
@@ -55,8 +56,8 @@ export interface Flow {
   readonly reads: Registers;
   readonly writes: Registers;
   readonly instructions: number;
-  /** The loads and stores that remember the last page, by the pc and context of their lines, for their base register and kind. */
-  readonly remembered: ReadonlySet<Line>;
+  /** The loads and stores that remember the last page: which memory of one they use (memos.ts). */
+  readonly memos: ReadonlyMap<Line, number>;
 }
 
 export interface FlowOptions {
@@ -83,7 +84,6 @@ export const edgesOf = (block: Block): Edge[] => {
   }
 };
 
-const bit = (register: number): number => 1 << register;
 const count = (bits: number): number => {
   let n = 0;
   for (let rest = bits; rest !== 0; rest &= rest - 1) n++;
@@ -305,32 +305,6 @@ function redirect(block: Block, keep: (edge: Edge) => boolean): void {
   } else if (ending.kind === "indirect") ending.expected = ending.expected.map(out);
 }
 
-/** Remembered pages: at most this many, of bases used this often. */
-const MAX_REMEMBERED = 8;
-/** "load.<base>" or "store.<base>" of an access, else undefined. */
-function accessKey({ d, facts: { access } }: Line): string | undefined {
-  return access && `${access}.${d.rs1}`;
-}
-
-/** Accesses whose base register was last moved, not loaded from memory nor made of bits. */
-function chooseRemembered(nodes: readonly Node[]): Set<Line> {
-  let unsteadyAnywhere = 0;
-  for (const { block } of nodes) {
-    for (const line of block.lines) if (!line.facts.isSteady) unsteadyAnywhere |= line.writes;
-  }
-  const sites = new Map<string, Line[]>();
-  for (const { block } of nodes) {
-    let unsteady = unsteadyAnywhere;
-    for (const line of block.lines) {
-      const key = accessKey(line);
-      if (key !== undefined && (unsteady & bit(line.d.rs1)) === 0) sites.set(key, [...(sites.get(key) ?? []), line]);
-      unsteady = line.facts.isSteady ? unsteady & ~line.writes : unsteady | line.writes;
-    }
-  }
-  const most = [...sites.values()].sort((a, b) => b.length - a.length).slice(0, MAX_REMEMBERED);
-  return new Set(most.flat());
-}
-
 export function analyze(rootBlock: Block, options: FlowOptions): Flow {
   trim(rootBlock, options.straight);
   const { nodes, nodeOf } = makeNodes(rootBlock);
@@ -354,5 +328,5 @@ export function analyze(rootBlock: Block, options: FlowOptions): Flow {
     writes.x |= defines.x;
     writes.f |= defines.f;
   }
-  return { root: nodes[0], nodes, nodeOf, reads, writes, instructions, remembered: chooseRemembered(nodes) };
+  return { root: nodes[0], nodes, nodeOf, reads, writes, instructions, memos: chooseMemos(nodes.map((n) => n.block)) };
 }

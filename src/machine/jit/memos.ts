@@ -1,0 +1,92 @@
+// Chooses the loads and stores that remember the page they last went to, so that the next one to it needs no TLB lookup. One memory serves all
+// accesses through a base register that was last set at the same place: a pointer that walks, or the sum of a base and an index. Pure analysis.
+//
+// Measured (ns per operation, without and with): CRC's table lookups 5.0 and 3.1; a memory that is wrong each time costs more than none.
+import { PAGE_SIZE } from "../../base/numbers.ts";
+import type { Block, Line } from "./discover.ts";
+
+/** More memories than this would only be spilled. */
+const MAX_MEMOS = 8;
+/** An index of at most so many bits stays in a page or two. */
+const NEAR_BITS = Math.log2(PAGE_SIZE) + 1;
+/** No upper bound of a value's bits is known. */
+const ANY = 64;
+
+/** Upper bounds of the bits of registers' values, as unsigned numbers, in one block. */
+class Widths {
+  private readonly bits = new Uint8Array(32).fill(ANY);
+
+  of(register: number): number {
+    return register === 0 ? 0 : this.bits[register];
+  }
+
+  after({ d, writes }: Line): void {
+    if (writes !== 0) this.bits[d.rd] = Math.min(ANY, this.result(d));
+  }
+
+  private result({ instruction: { name }, rs1, rs2, imm }: Line["d"]): number {
+    switch (name) {
+      case "andi":
+        return imm >= 0 ? Math.min(this.of(rs1), 32 - Math.clz32(imm)) : ANY;
+      case "and":
+        return Math.min(this.of(rs1), this.of(rs2));
+      case "srliw":
+        return imm > 0 ? 32 - imm : ANY;
+      case "srli":
+        return Math.max(0, this.of(rs1) - imm);
+      case "slli":
+        return this.of(rs1) + imm;
+      case "lbu":
+        return 8;
+      case "lhu":
+        return 16;
+      case "addi":
+        return imm === 0 ? this.of(rs1) : ANY;
+      default:
+        return ANY;
+    }
+  }
+}
+
+/** Whether an add or sub gives a pointer that may be anywhere: its index has many bits, but a bound, as a hash or a cell of a table has. */
+function isFar({ d, facts }: Line, widths: Widths): boolean {
+  if (!facts.rs2) return false;
+  const bits = Math.min(widths.of(d.rs1), widths.of(d.rs2));
+  return bits > NEAR_BITS && bits < ANY;
+}
+
+/** What the line's memory is for, or undefined if it should have none; `sets`: where registers were last set in this block. */
+function keyOf(
+  { d, facts: { access } }: Line,
+  sets: readonly (Line | "far" | undefined)[],
+  unsteady: number,
+): string | undefined {
+  if (access === undefined) return undefined;
+  const set = sets[d.rs1];
+  if (set === "far" || (set === undefined && (unsteady >>> d.rs1) & 1)) return undefined;
+  return `${access} ${d.rs1} ${set?.pc}`;
+}
+
+/** For each access that remembers a page, the number of its memory: 0 for the one with the most accesses. */
+export function chooseMemos(blocks: readonly Block[]): ReadonlyMap<Line, number> {
+  let unsteady = 0;
+  for (const { lines } of blocks) for (const line of lines) if (!line.facts.isSteady) unsteady |= line.writes;
+  const sites = new Map<string, Line[]>();
+  for (const { lines } of blocks) {
+    const widths = new Widths();
+    const sets: (Line | "far" | undefined)[] = new Array(32).fill(undefined);
+    for (const line of lines) {
+      const key = keyOf(line, sets, unsteady);
+      if (key !== undefined) sites.set(key, [...(sites.get(key) ?? []), line]);
+      const { d, facts, writes } = line;
+      if (writes !== 0) {
+        const walks = d.instruction.name === "addi" && d.rd === d.rs1;
+        if (!facts.isSteady || isFar(line, widths)) sets[d.rd] = "far";
+        else if (!walks) sets[d.rd] = line;
+      }
+      widths.after(line);
+    }
+  }
+  const most = [...sites.values()].sort((a, b) => b.length - a.length).slice(0, MAX_MEMOS);
+  return new Map(most.flatMap((lines, memo) => lines.map((line): [Line, number] => [line, memo])));
+}
