@@ -13,4 +13,5 @@ export default tseslint.config(
       eqeqeq: "error",
     },
   },
+  { files: ["bin/*.js", "**/*.cjs"], rules: { "@typescript-eslint/no-require-imports": "off" } },
 );

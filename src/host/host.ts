@@ -4,8 +4,6 @@ import type { HostPorts } from "../kernel/ports.ts";
 
 export interface Host {
   readonly ports: HostPorts;
-  /** Calls `compile`, which makes WebAssembly of hot guest code; a host may choose how well it is compiled meanwhile. */
-  readonly aroundCompile?: (compile: () => void) => void;
   /** Called with SIGINT, SIGTERM, SIGHUP … that the host's user sends; set by the machine. */
   onSignal: ((signo: number) => void) | null;
   /** Lets the host do its own work: input and signals arrive in here. */

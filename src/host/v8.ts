@@ -1,4 +1,4 @@
-// V8's flags that the machine profits from, where this process runs on Node.
+// V8's flags that the machine profits from, where this process runs on Node: each only for the releases in which it was measured.
 import { setFlagsFromString } from "node:v8";
 import { isRelaxedMultiplyAddFused } from "../wasm/relaxed.ts";
 
@@ -9,4 +9,23 @@ const RELEASES_WITH_FLAG = /^(10|11)\./;
 export function allowRelaxedMultiplyAdd(): void {
   if (!RELEASES_WITH_FLAG.test(process.versions.v8) || isRelaxedMultiplyAddFused()) return;
   setFlagsFromString("--experimental-wasm-relaxed-simd");
+}
+
+const RELEASES_WITH_BUDGET = /^11\./;
+/** What V8 lets a WebAssembly function do before it optimizes it, about in bytes executed: by default, and at most. */
+const BUDGET = 1_800_000;
+const LONGEST_BUDGET = 2 ** 31 - 1;
+
+/**
+ * Makes something; V8 optimizes the WebAssembly that is compiled meanwhile only after it has run for a millisecond or two. For the interpreter:
+ * each turn of its loop counts as all of it, so that V8 would begin at once, and a short program's end would wait 0.1 s for the optimizer.
+ */
+export function optimizedLate<T>(make: () => T): T {
+  if (!RELEASES_WITH_BUDGET.test(process.versions.v8)) return make();
+  setFlagsFromString(`--wasm-tiering-budget=${LONGEST_BUDGET}`);
+  try {
+    return make();
+  } finally {
+    setFlagsFromString(`--wasm-tiering-budget=${BUDGET}`);
+  }
 }

@@ -33,8 +33,6 @@ export interface HardwareOptions {
   engine?: Engine;
   /** Jumps to a place before the JIT compiles it (default: what was measured best). */
   jitThreshold?: number;
-  /** Called around each compilation of the JIT, which happens within `compile`: a host may choose V8's compiler meanwhile. */
-  aroundCompile?: (compile: () => void) => void;
 }
 
 /** Counters of the machine since it was created. */
@@ -129,9 +127,7 @@ export function createHardware(options: HardwareOptions): Hardware {
     time: () => hardware.readTime(),
   });
   const jit =
-    options.engine === "jit"
-      ? new Jit({ memory, layout, ram, code, aroundCompile: options.aroundCompile, threshold: options.jitThreshold })
-      : undefined;
+    options.engine === "jit" ? new Jit({ memory, layout, ram, code, threshold: options.jitThreshold }) : undefined;
   const imports = {
     load: mmu.load,
     store: mmu.store,

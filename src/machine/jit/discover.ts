@@ -79,8 +79,9 @@ export interface Limits {
 
 /** Functions that an indirect call is followed into. */
 const MAX_CALLEES = 2;
-/** Contexts of a region; the keys have room for them. */
 const MAX_CONTEXTS = 64;
+/** Bytes from the root within which a region lies. */
+const MAX_DISTANCE = 2 ** 24;
 const RA = 1;
 const T0 = 5;
 const DYNAMIC = 7;
@@ -97,25 +98,35 @@ export function isCompilable(d: Decoded): boolean {
   return !rounds || d.rm === RNE || d.rm === DYNAMIC || (d.rm === RTZ && rd);
 }
 
+/** Branches and jumps; what else ends a line is not compilable. */
+const goesElsewhere = ({ d, facts: { isBranch } }: Line): boolean => isBranch || d.instruction.ends;
+
 const isLink = (register: number): boolean => register === RA || register === T0;
 
 class Discovery {
   private readonly source: CodeSource;
   private readonly limits: Limits;
+  /** Where the region starts. */
+  private readonly start: number;
   private readonly lines = new Map<number, Line>();
   private readonly leaders = new Map<number, { pc: number; context: Context | undefined }>();
   private readonly blocks = new Map<number, Block>();
   private readonly contexts = new Map<number, Context>();
 
-  constructor(source: CodeSource, limits: Limits) {
+  constructor(source: CodeSource, start: number, limits: Limits) {
     this.source = source;
+    this.start = start;
     this.limits = limits;
   }
 
-  /** Unlike for each pc (which is even) and context; of contexts that are too many, a key that is never found. */
+  /**
+   * Unlike for each pc and context, and small, which makes maps fast; too far from the root, or in too many contexts: a key that is never
+   * found.
+   */
   private key(pc: number, context: Context | undefined): number {
     const id = context?.id ?? 0;
-    return id < 2 * MAX_CONTEXTS ? pc * 64 + id : NaN;
+    const distance = pc - this.start;
+    return id < MAX_CONTEXTS && Math.abs(distance) < MAX_DISTANCE ? (distance >> 1) * MAX_CONTEXTS + id : NaN;
   }
 
   private enter(returnTo: number, parent: Context | undefined): Context {
@@ -128,7 +139,7 @@ class Discovery {
     return context;
   }
 
-  /** Where the line goes: first what comes next, then where it jumps; with the contexts there. */
+  /** Where a branch or jump goes: first what comes next, then where it jumps; with the contexts there. */
   private successors(line: Line, context: Context | undefined): { pc: number; context: Context | undefined }[] {
     const { d, pc } = line;
     const next = pc + d.length;
@@ -139,12 +150,10 @@ class Discovery {
       case "jalr":
         return this.indirect(line, context);
       default:
-        if (facts(d).isBranch)
-          return [
-            { pc: next, context },
-            { pc: pc + d.imm, context },
-          ];
-        return d.instruction.ends ? [] : [{ pc: next, context }];
+        return [
+          { pc: next, context },
+          { pc: pc + d.imm, context },
+        ];
     }
   }
 
@@ -166,9 +175,9 @@ class Discovery {
   }
 
   /** Decodes, nearest code first, until nothing is left or the limit is reached. */
-  explore(root: number): void {
-    const queue: { pc: number; context: Context | undefined }[] = [{ pc: root, context: undefined }];
-    this.leaders.set(this.key(root, undefined), queue[0]);
+  explore(): void {
+    const queue: { pc: number; context: Context | undefined }[] = [{ pc: this.start, context: undefined }];
+    this.leaders.set(this.key(this.start, undefined), queue[0]);
     for (let at = 0; at < queue.length; at++) {
       const { context } = queue[at];
       let { pc } = queue[at];
@@ -179,18 +188,15 @@ class Discovery {
           if (this.lines.has(key)) break;
           length = 0;
         }
-        if (this.lines.size >= this.limits.instructions) break;
+        if (this.lines.size >= this.limits.instructions || Number.isNaN(key)) break;
         const d = this.source.decode(pc);
         if (d === undefined || !isCompilable(d)) break;
         const line = lineOf(pc, d);
         this.lines.set(key, line);
-        const successors = this.successors(line, context);
-        const straight = successors.length === 1 && successors[0].pc === pc + d.length && !d.instruction.ends;
-        if (!straight) {
-          for (const successor of successors) {
-            const { depth, id } = successor.context ?? { depth: 0, id: 0 };
-            if (depth > this.limits.depth || id >= MAX_CONTEXTS) continue;
+        if (goesElsewhere(line)) {
+          for (const successor of this.successors(line, context)) {
             const target = this.key(successor.pc, successor.context);
+            if ((successor.context?.depth ?? 0) > this.limits.depth || Number.isNaN(target)) continue;
             if (!this.leaders.has(target)) queue.push(successor);
             this.leaders.set(target, successor);
           }
@@ -217,17 +223,11 @@ class Discovery {
       const line = this.lines.get(this.key(at, context))!;
       block.lines.push(line);
       const { d } = line;
-      const successors = this.successors(line, context);
-      if (d.instruction.name === "jalr") {
-        block.ending = { kind: "indirect", expected: successors.map((successor) => this.edge(successor)) };
-        return block;
-      }
-      if (successors.length === 2) {
-        block.ending = { kind: "branch", next: this.edge(successors[0]), taken: this.edge(successors[1]) };
-        return block;
-      }
-      if (d.instruction.ends) {
-        block.ending = { kind: "jump", next: this.edge(successors[0]) };
+      if (goesElsewhere(line)) {
+        const edges = this.successors(line, context).map((successor) => this.edge(successor));
+        if (d.instruction.name === "jalr") block.ending = { kind: "indirect", expected: edges };
+        else if (line.facts.isBranch) block.ending = { kind: "branch", next: edges[0], taken: edges[1] };
+        else block.ending = { kind: "jump", next: edges[0] };
         return block;
       }
       at += d.length;
@@ -247,14 +247,14 @@ class Discovery {
     }
   }
 
-  root(pc: number): Block | undefined {
-    return this.block(pc, undefined);
+  root(): Block | undefined {
+    return this.block(this.start, undefined);
   }
 }
 
 /** The region rooted at a pc, or undefined if its first instruction cannot be compiled. */
 export function discover(source: CodeSource, root: number, limits: Limits): Block | undefined {
-  const discovery = new Discovery(source, limits);
-  discovery.explore(root);
-  return discovery.root(root);
+  const discovery = new Discovery(source, root, limits);
+  discovery.explore();
+  return discovery.root();
 }

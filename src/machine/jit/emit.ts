@@ -86,7 +86,6 @@ interface Chain {
 interface ExitGroup {
   readonly dirty: Registers;
   readonly words: Registers;
-  readonly index: number;
 }
 
 // What the emitter keeps in locals, each made when it is first wanted: registers as wide, word, double and single; temporaries by type; the
@@ -116,7 +115,7 @@ export class RegionEmitter implements Emitter {
   readonly code: Code;
   readonly isFused: boolean;
   private readonly plan: RegionPlan;
-  private readonly groups = new Map<string, ExitGroup>();
+  private readonly groups: ExitGroup[] = [];
   private readonly locals = new Int32Array(SLOTS).fill(-1);
   private readonly labels = new Map<Node, { loop?: Label; merge?: Label }>();
   readonly rootPc: number;
@@ -371,11 +370,14 @@ export class RegionEmitter implements Emitter {
 
   /** The exit that stores what is dirty now. */
   private group(): number {
-    const words = { x: this.words.x & this.dirty.x, f: this.words.f & this.dirty.f };
-    const key = [this.dirty.x, this.dirty.f, words.x, words.f].join();
-    let group = this.groups.get(key);
-    if (!group) this.groups.set(key, (group = { dirty: { ...this.dirty }, words, index: this.groups.size }));
-    return group.index;
+    const { dirty } = this;
+    const words = { x: this.words.x & dirty.x, f: this.words.f & dirty.f };
+    // The latest ones are the likeliest.
+    for (let i = this.groups.length - 1; i >= 0; i--) {
+      const { dirty: d, words: w } = this.groups[i];
+      if (d.x === dirty.x && d.f === dirty.f && w.x === words.x && w.f === words.f) return i;
+    }
+    return this.groups.push({ dirty: { ...dirty }, words }) - 1;
   }
 
   /** Leaves with the exit code on the stack. */
@@ -791,7 +793,7 @@ export class RegionEmitter implements Emitter {
     this.words = { x: 0, f: 0 };
     this.dirty = { x: 0, f: 0 };
     this.group();
-    const last = this.groups.size - 1;
+    const last = this.groups.length - 1;
     this.blocks = c.takeOut((target) => last - target);
     this.checkPages();
     this.loadRegisters();
@@ -799,11 +801,10 @@ export class RegionEmitter implements Emitter {
     this.forgetPages();
     const entry = c.takeOut((target) => last - target);
     const all = c.block(I32);
-    const groups = [...this.groups.values()];
-    for (let n = 0; n < groups.length; n++) c.block(I32);
+    for (let n = 0; n < this.groups.length; n++) c.block(I32);
     c.get(HART).memory(op.i32Load, HART_TLB).set(this.tlb).putBack(entry).putBack(this.blocks);
     c.op(op.unreachable);
-    for (const group of groups.reverse()) {
+    for (const group of this.groups.reverse()) {
       c.end();
       c.set(this.exitCode);
       this.storeRegisters(group.dirty, group.words);

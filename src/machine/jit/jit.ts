@@ -27,10 +27,11 @@ import { type PageGuard, RegionEmitter } from "./emit.ts";
 import { describeRegion } from "./describe.ts";
 import { type Flow, type Registers, analyze } from "./flow.ts";
 
-const THRESHOLD = 150;
+/** Jumps to a place in the interpreter; its instructions take then about as long as compiling them. */
+const THRESHOLD = 1000;
 const LIMITS: Limits = { instructions: 400, blockLength: 100, depth: 3 };
-/** Instructions of a region beside the loop that it is. Measured with string functions: 0, 40 and 200 are slower. */
-const STRAIGHT = 100;
+/** Instructions of a region beside the loop that it is. Measured with sorting and string functions: 100 take longer to compile than they save. */
+const STRAIGHT = 60;
 const MAX_REGIONS = 4096;
 const MAX_CODE_BYTES = 24 * 2 ** 20;
 /** Entries that did not fit before a region is compiled again with fewer assumptions. */
@@ -94,8 +95,6 @@ export interface JitOptions {
   readonly code: CodeCache;
   /** Jumps to a place before it is compiled: half of them before it is remembered. */
   readonly threshold?: number | undefined;
-  /** Called around each compilation, e.g. to choose the host's compiler; by default it just calls `compile`. */
-  readonly aroundCompile?: ((compile: () => void) => void) | undefined;
 }
 
 export interface JitStats {
@@ -109,8 +108,11 @@ export interface JitStats {
 
 /** Reads guest code through the execute translations that a hart's TLB holds now, and notes the pages it read. */
 class TlbSource implements CodeSource {
-  readonly pages = new Map<number, CodePage | undefined>();
-  private readonly decoded = new Map<number, Decoded | undefined>();
+  private readonly pages = new Map<number, CodePage | undefined>();
+  /** Instructions by page and halfword in it; null: none that is legal. */
+  private readonly decoded = new Map<number, Map<number, Decoded | null>>();
+  private lastNumber = -1;
+  private last = new Map<number, Decoded | null>();
   private readonly options: JitOptions;
   private readonly tlb: number;
   private readonly noted: ReadonlyMap<number, readonly number[]>;
@@ -140,8 +142,16 @@ class TlbSource implements CodeSource {
   }
 
   decode(pc: number): Decoded | undefined {
-    if (!this.decoded.has(pc)) this.decoded.set(pc, this.decodeAt(pc));
-    return this.decoded.get(pc);
+    const number = Math.floor(pc / PAGE_SIZE);
+    if (number !== this.lastNumber) {
+      this.lastNumber = number;
+      this.last = this.decoded.get(number) ?? new Map();
+      this.decoded.set(number, this.last);
+    }
+    const at = (pc - number * PAGE_SIZE) >> 1;
+    let d = this.last.get(at);
+    if (d === undefined) this.last.set(at, (d = this.decodeAt(pc) ?? null));
+    return d ?? undefined;
   }
 
   private decodeAt(pc: number): Decoded | undefined {
@@ -364,30 +374,27 @@ export class Jit {
   }
 
   private pagesOf(flow: Flow, source: TlbSource): CodePage[] {
+    // A block is shorter than a page: its first and last page are all it has.
     const pages = new Set<CodePage>();
     for (const { block } of flow.nodes) {
-      for (const { pc, d } of block.lines) pages.add(source.page(pc)!).add(source.page(pc + d.length - 1)!);
+      const { pc, d } = block.lines[block.lines.length - 1];
+      pages.add(source.page(block.pc)!).add(source.page(pc + d.length - 1)!);
     }
     return [...pages];
   }
 
   private instantiate(hart: number, parts: readonly Part[], bytes: Uint8Array<ArrayBuffer>): RegionFunction[] {
-    const { memory, ram, aroundCompile } = this.options;
-    const runs: RegionFunction[] = [];
-    const compile = (): void => {
-      const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { e: { memory, regions: this.table } });
-      const at = (hart + HART_PC) >>> 3;
-      const pc = ram.u64[at];
-      parts.forEach((_part, i) => {
-        const run = instance.exports[`r${i}`] as RegionFunction;
-        // Compiled at the first call: one with a wrong pc does nothing but set HART_PC.
-        run(hart, 0, -1n);
-        runs.push(run);
-      });
-      ram.u64[at] = pc;
-    };
-    if (aroundCompile) aroundCompile(compile);
-    else compile();
+    const { memory, ram } = this.options;
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { e: { memory, regions: this.table } });
+    const at = (hart + HART_PC) >>> 3;
+    const pc = ram.u64[at];
+    const runs = parts.map((_part, i) => {
+      const run = instance.exports[`r${i}`] as RegionFunction;
+      // Compiled at the first call: one with a wrong pc does nothing but set HART_PC.
+      run(hart, 0, -1n);
+      return run;
+    });
+    ram.u64[at] = pc;
     return runs;
   }
 

@@ -55,38 +55,36 @@ function isFar({ d, facts }: Line, widths: Widths): boolean {
   return bits > NEAR_BITS && bits < ANY;
 }
 
-/** What the line's memory is for, or undefined if it should have none; `sets`: where registers were last set in this block. */
-function keyOf(
-  { d, facts: { access } }: Line,
-  sets: readonly (Line | "far" | undefined)[],
-  unsteady: number,
-): string | undefined {
-  if (access === undefined) return undefined;
-  const set = sets[d.rs1];
-  if (set === "far" || (set === undefined && (unsteady >>> d.rs1) & 1)) return undefined;
-  return `${access} ${d.rs1} ${set?.pc}`;
-}
+/** Where a register was last set in a block: "far" if that gave no steady pointer; undefined: before the block. */
+type Setting = Line | "far" | undefined;
 
 /** For each access that remembers a page, the number of its memory: 0 for the one with the most accesses. */
 export function chooseMemos(blocks: readonly Block[]): ReadonlyMap<Line, number> {
   let unsteady = 0;
   for (const { lines } of blocks) for (const line of lines) if (!line.facts.isSteady) unsteady |= line.writes;
-  const sites = new Map<string, Line[]>();
+  // By where the base register was set, or if that was before the block, by its number.
+  const sites = { load: new Map<Line | number, Line[]>(), store: new Map<Line | number, Line[]>() };
   for (const { lines } of blocks) {
     const widths = new Widths();
-    const sets: (Line | "far" | undefined)[] = new Array(32).fill(undefined);
+    const settings: Setting[] = new Array<Setting>(32).fill(undefined);
     for (const line of lines) {
-      const key = keyOf(line, sets, unsteady);
-      if (key !== undefined) sites.set(key, [...(sites.get(key) ?? []), line]);
       const { d, facts, writes } = line;
+      const setting = settings[d.rs1];
+      if (facts.access && setting !== "far" && (setting !== undefined || ((unsteady >>> d.rs1) & 1) === 0)) {
+        const known = sites[facts.access].get(setting ?? d.rs1);
+        if (known) known.push(line);
+        else sites[facts.access].set(setting ?? d.rs1, [line]);
+      }
       if (writes !== 0) {
         const walks = d.instruction.name === "addi" && d.rd === d.rs1;
-        if (!facts.isSteady || isFar(line, widths)) sets[d.rd] = "far";
-        else if (!walks) sets[d.rd] = line;
+        if (!facts.isSteady || isFar(line, widths)) settings[d.rd] = "far";
+        else if (!walks) settings[d.rd] = line;
       }
       widths.after(line);
     }
   }
-  const most = [...sites.values()].sort((a, b) => b.length - a.length).slice(0, MAX_MEMOS);
+  const most = [...sites.load.values(), ...sites.store.values()]
+    .sort((a, b) => b.length - a.length)
+    .slice(0, MAX_MEMOS);
   return new Map(most.flatMap((lines, memo) => lines.map((line): [Line, number] => [line, memo])));
 }
