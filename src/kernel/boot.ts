@@ -162,6 +162,8 @@ export interface ProgramRequest {
  */
 export function startProgram(kernel: Kernel, request: ProgramRequest): Process | number {
   const { init } = kernel;
+  // What is brought in meanwhile is nobody's.
+  kernel.memory.groups.current = kernel.cgroups.root.memcg;
   const rlimits = init.rlimits.clone();
   const task = makeProcess(kernel, { comm: commOf(request.path), rlimits, creds: init.leader.creds.clone() });
   if (typeof task === "number") return task;
@@ -186,7 +188,7 @@ function loadFirst(kernel: Kernel, task: Task, request: ProgramRequest): number 
   const at = { dirfd: AT_FDCWD, path: request.path, follow: true, empty: false };
   const opened = openProgram(task, at, argv);
   if (typeof opened === "number") return opened;
-  const mm = kernel.memory.newMm();
+  const mm = kernel.memory.newMm(task.process.cgroup.memcg);
   if (typeof mm === "number") {
     opened.release();
     return mm;

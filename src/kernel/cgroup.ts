@@ -271,6 +271,14 @@ export class CgroupTree {
     return group.dying.size;
   }
 
+  /** The text of /proc/cgroups. All controllers are in version 2's hierarchy, number 0. */
+  controllersText(): string {
+    const groups = [...this.root.subtree()];
+    const count = (name: Controller): number => groups.filter(({ controllers }) => controllers.has(name)).length;
+    const lines = CONTROLLERS.map((name) => `${name}\t0\t${count(name)}\t1\n`);
+    return `#subsys_name\thierarchy\tnum_cgroups\tenabled\n${lines.join("")}`;
+  }
+
   /** Memory that a process brings in from now on is charged to its group's memory group. What is there stays where it is. */
   #charge(process: Process): void {
     const { memcg } = process.cgroup;

@@ -175,7 +175,9 @@ export class MemoryManager {
   #takeFrame(mm: Mm | null, kind: number): Pfn {
     let pfn = this.frames.allocate(kind);
     while (pfn === 0) {
-      const freed = this.dropCaches() + reclaim(this, { target: RECLAIM_BATCH });
+      // What groups protect is protected also if it is clean.
+      const dropped = this.groups.active ? 0 : this.dropCaches();
+      const freed = dropped + reclaim(this, { target: RECLAIM_BATCH });
       if (freed === 0 && this.onOom(mm) !== "retry") return pfn;
       pfn = this.frames.allocate(kind);
     }

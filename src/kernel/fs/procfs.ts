@@ -63,6 +63,7 @@ class ProcRoot extends StaticDir {
     this.add("mounts", new TextLink(fs, "self/mounts"));
     file("uptime", system.uptimeText);
     file("vmstat", system.vmstatText);
+    file("cgroups", ({ cgroups }) => cgroups.controllersText());
     file("cmdline", "\n");
     file("cpuinfo", system.cpuinfoText);
     file("devices", system.DEVICES_TEXT);
