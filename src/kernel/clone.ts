@@ -234,6 +234,7 @@ function copyProcess(task: Task, pid: number, request: CloneInto): Process {
   child.exitSignal = sibling ? process.exitSignal : request.exitSignal;
   child.maker = sibling ? process.maker : task;
   child.dumpable = process.dumpable;
+  child.coredumpFilter = process.coredumpFilter;
   child.oomScoreAdj = process.oomScoreAdj;
   child.oomScoreAdjMin = process.oomScoreAdjMin;
   child.setExecutable(process.exe);

@@ -4,6 +4,7 @@ import type { MemoryManager } from "../mm/memory-manager.ts";
 import type { MshareManager } from "../mshare/manager.ts";
 import { CgroupTree } from "./cgroup.ts";
 import type { Clock } from "./clock.ts";
+import type { CoreSettings } from "./core-pattern.ts";
 import { AnonInodes } from "./fs/anon.ts";
 import type { FutexTable } from "./futex.ts";
 import type { RegionFs } from "./fs/region-file.ts";
@@ -120,6 +121,8 @@ export class Kernel implements KernelParts {
   onReap: ((process: Process) => void) | null = null;
   /** Size of the machine's swap device, in pages; 0: there is none. */
   swapDevicePages = 0;
+  /** What core files are called. */
+  readonly core: CoreSettings = { pattern: "core", usesPid: false };
   /** Yama's restriction of ptrace (yama.ts); as on Debian, none. */
   ptraceScope = 0;
   /** vm.hugetlb_shm_group: its members may make segments of huge pages without CAP_IPC_LOCK. */

@@ -2,6 +2,7 @@
 // Owned by the Kernel; created by clone and boot, taken apart by exit.ts, reaped by wait (syscall/wait.ts).
 import type { Mm } from "../mm/mm.ts";
 import type { Cgroup } from "./cgroup.ts";
+import { DEFAULT_FILTER } from "./core-segments.ts";
 import { CpuTimers } from "./cpu-clock.ts";
 import type { OpenFile } from "./fs/file.ts";
 import type { Kernel } from "./kernel.ts";
@@ -168,6 +169,8 @@ export class Process {
   exe: OpenFile | null = null;
   auxv: Uint8Array = new Uint8Array(0);
   dumpable = 1;
+  /** Which kinds of memory its core file holds (core-segments.ts). */
+  coredumpFilter = DEFAULT_FILTER;
   oomScoreAdj = 0;
   /** How low it may set that itself: what somebody with CAP_SYS_RESOURCE set last. */
   oomScoreAdjMin = 0;

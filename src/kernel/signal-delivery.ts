@@ -1,7 +1,8 @@
 // What a task does about its signals on the way back to user mode (get_signal, arch_do_signal_or_restart): end, stop, run a handler, and restart or end
 // the system call that was interrupted. Called by trap.ts whenever `task.work` is set; the calls of the signal family use the mask helpers.
 import { EFAULT, EINTR, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, ERESTART_RESTARTBLOCK } from "../base/errno.ts";
-import { exitTask, groupExit } from "./exit.ts";
+import { dumpCore } from "./coredump.ts";
+import { COREDUMPED, exitTask, groupExit } from "./exit.ts";
 import { alarmTaken } from "./itimer.ts";
 import {
   JOBCTL_PENDING_MASK,
@@ -75,8 +76,9 @@ export function returnToUser(task: Task): boolean {
       if (signalStop(task, signo)) return false;
       continue;
     }
-    if ((CORE_SIGNALS & bit) !== 0n) task.kernel.onFatalSignal?.(task, info);
-    groupExit(process, signo);
+    const dumps = (CORE_SIGNALS & bit) !== 0n;
+    if (dumps) task.kernel.onFatalSignal?.(task, info);
+    groupExit(process, dumps && dumpCore(task, info) ? signo | COREDUMPED : signo);
   }
   if (task.restartCode !== 0) restartCall(task);
   if (task.rseq !== null && !rseqResume(task)) {

@@ -1,6 +1,7 @@
 // strace: each system call, signal and exit as a line, in the format of strace(1) with -f. trap.ts reports calls, signal-delivery.ts signals, exit.ts
 // the ends. A call that waits while others print is shown in two parts ("<unfinished ...>", "<... resumed>").
 import * as errno from "../base/errno.ts";
+import { COREDUMPED } from "./exit.ts";
 import type { Kernel } from "./kernel.ts";
 import { ERROR_TEXTS } from "./strace-names.ts";
 import { hex, isOutput, showArgument } from "./strace-args.ts";
@@ -103,7 +104,7 @@ export class Strace {
       this.#result(task, `${text})`, "?");
     }
     const signal = status & 0x7f;
-    const end = signal === 0 ? `exited with ${(status >> 8) & 0xff}` : `killed by ${signalName(signal)}`;
+    const end = signal === 0 ? `exited with ${(status >> 8) & 0xff}` : `killed by ${signalName(signal)}${(status & COREDUMPED) !== 0 ? " (core dumped)" : ""}`;
     this.#line(task, `+++ ${end} +++`);
   }
 

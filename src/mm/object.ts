@@ -282,6 +282,10 @@ export class ShmemObject extends MemoryObject {
   *slotsOf(first: number, end: number): Generator<number> {
     for (const [index, slot] of this.#swapped) if (index >= first && index < end) yield slot;
   }
+  /** The indices of pages in [first, end) that are in swap. */
+  swappedIndices(first: number, end: number): number[] {
+    return [...this.#swapped.keys()].filter((index) => index >= first && index < end);
+  }
   get swappedPages(): number {
     return this.#swapped.size;
   }

@@ -3,6 +3,7 @@
 import { EACCES, EINVAL, ENOENT, EPERM, ESRCH } from "../../../base/errno.ts";
 import type { Mm } from "../../../mm/mm.ts";
 import { accessRemote } from "../../../mm/usercopy.ts";
+import { FILTER_MASK } from "../../core-segments.ts";
 import { CAP_SYS_NICE, CAP_SYS_RESOURCE } from "../../creds.ts";
 import type { Process } from "../../process.ts";
 import { ptraceMayAccess } from "../../ptrace.ts";
@@ -26,8 +27,6 @@ import { wchan } from "./wchan.ts";
 const DEFAULT_TIMER_SLACK = 50000;
 /** TASK_COMM_LEN without the final NUL. */
 const COMM_MAX = 15;
-/** What a process without a filter dumps: anonymous memory, ELF headers, private huge pages. */
-const COREDUMP_FILTER = "00000033\n";
 /** /proc/PID/uid_map of the first user namespace. */
 const WHOLE_ID_MAP = `${"0".padStart(10)} ${"0".padStart(10)} ${"4294967295".padStart(10)}\n`;
 
@@ -138,6 +137,23 @@ const statFile = single(0o444, (task, subject, reader) =>
 const wchanFile = single(0o444, (task, _subject, reader) =>
   ptraceMayAccess(reader, task, { creds: "fs" }) === 0 ? wchan(task) : "0",
 );
+
+const coredumpFilter: Maker = (fs, subject) =>
+  new OwnedText(fs, 0o644, subject, {
+    read: () => {
+      const { task } = subject;
+      if (task === null) return -ESRCH;
+      return task.process.mm === null ? "" : `${hex(task.process.coredumpFilter, 8)}\n`;
+    },
+    write: (_writer, text) => {
+      const value = parseNumber(text);
+      if (value === undefined || value < 0 || value > 0xffffffff) return -EINVAL;
+      const { task } = subject;
+      if (task === null || task.process.mm === null) return -ESRCH;
+      task.process.coredumpFilter = value & FILTER_MASK;
+      return 0;
+    },
+  });
 
 /** A task sees and sets its own; those of others need CAP_SYS_NICE. */
 const timerSlack: Maker = (fs, subject) => {
@@ -257,10 +273,7 @@ const ENTRIES: readonly Entry[] = [
     "oom_score_adj",
     setting(0o644, (task) => `${task.process.oomScoreAdj}\n`, setOomScoreAdj),
   ),
-  processOnly(
-    "coredump_filter",
-    single(0o444, (task) => (task.mmOrNull === null ? "" : COREDUMP_FILTER)),
-  ),
+  processOnly("coredump_filter", coredumpFilter),
   both("io", io),
   both(
     "uid_map",

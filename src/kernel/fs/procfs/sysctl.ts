@@ -1,10 +1,11 @@
 // /proc/sys: the settings of the kernel. Those that do something here can be written; the others say what is so and are read-only, except for a
 // few that only advise (swappiness and the like), which are kept.
 
-import { EACCES, EINVAL, EPERM } from "../../../base/errno.ts";
+import { EACCES, EINVAL, EOPNOTSUPP, EPERM } from "../../../base/errno.ts";
 import { MAX_MAP_COUNT, MMAP_MIN_ADDR, PID_MAX } from "../../../base/limits.ts";
 import { PAGE_SIZE } from "../../../base/numbers.ts";
 import type { Overcommit } from "../../../mm/memory-manager.ts";
+import { CORENAME_MAX } from "../../core-pattern.ts";
 import { CAP_SYS_PTRACE } from "../../creds.ts";
 import type { Kernel } from "../../kernel.ts";
 import type { Task } from "../../task.ts";
@@ -79,8 +80,13 @@ function kernelSettings(kernel: Kernel): Tree {
   let bootId = "";
   return {
     cap_last_cap: fixed(40),
-    core_pattern: fixed("core"),
-    core_uses_pid: fixed(0),
+    core_pattern: corePattern(kernel),
+    core_uses_pid: integer(
+      -(2 ** 31),
+      2 ** 31 - 1,
+      () => (kernel.core.usesPid ? 1 : 0),
+      (value) => (kernel.core.usesPid = value !== 0),
+    ),
     domainname: text(
       () => uts.domainname,
       (value) => (uts.domainname = value),
@@ -114,6 +120,19 @@ function kernelSettings(kernel: Kernel): Tree {
     "threads-max": fixed(Math.floor((kernel.memory.frames.total * PAGE_SIZE) / (8 * 16384))),
     version: fixed(uts.version),
     yama: { ptrace_scope: ptraceScope(kernel) },
+  };
+}
+
+/** A program that takes dumps from a pipe cannot be named: it would never be run. */
+function corePattern({ core }: Kernel): Setting {
+  return {
+    read: () => core.pattern,
+    write: (written) => {
+      const pattern = written.split("\n")[0].slice(0, CORENAME_MAX - 1);
+      if (pattern.startsWith("|")) return -EOPNOTSUPP;
+      core.pattern = pattern;
+      return 0;
+    },
   };
 }
 
