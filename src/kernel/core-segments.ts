@@ -80,7 +80,7 @@ function tablePages(mm: Mm, start: number, end: number, shift: number, found: Se
     if (pte >>> 10 !== zeroPage) found.add(va + shift);
   });
   if (swap === null || swap.used === 0) return;
-  for (let va = nextTableAddress(ram, mm.root, start, end); va < end; ) {
+  for (let va = nextTableAddress(ram, mm.root, start, end); va < end;) {
     if (isSwapPte(readLeaf(ram, mm.root, va))) found.add(va + shift);
     va = nextTableAddress(ram, mm.root, va + PAGE_SIZE, end);
   }

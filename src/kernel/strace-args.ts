@@ -287,6 +287,7 @@ const INPUTS: Readonly<Record<string, Show>> = {
   sigset: ({ task, args, i }) => struct(task, args.ptr(i), 8, (v) => sigsetText(v.getBigUint64(0, true))),
   sigaction: ({ task, args, i }) => sigactionText(task, args.ptr(i)),
   how: ({ args, i }) => nameOr(names.MASK_HOW, args.i32(i)),
+  ptrace: ({ args, i }) => nameOr(names.PTRACE_REQUESTS, args.i32(i)),
   whence: ({ args, i }) => nameOr(names.WHENCE, args.i32(i)),
   buf: ({ task, args, i }) => bytesText(task, args.ptr(i), args.u(i + 1)),
   pollfds: ({ task, args, i }) => pollfdsText(task, args.ptr(i), args.u32(i + 1)),

@@ -104,7 +104,10 @@ export class Strace {
       this.#result(task, `${text})`, "?");
     }
     const signal = status & 0x7f;
-    const end = signal === 0 ? `exited with ${(status >> 8) & 0xff}` : `killed by ${signalName(signal)}${(status & COREDUMPED) !== 0 ? " (core dumped)" : ""}`;
+    const end =
+      signal === 0
+        ? `exited with ${(status >> 8) & 0xff}`
+        : `killed by ${signalName(signal)}${(status & COREDUMPED) !== 0 ? " (core dumped)" : ""}`;
     this.#line(task, `+++ ${end} +++`);
   }
 

@@ -127,13 +127,20 @@ export function windowUsage(window: MshareWindow): WindowUsage {
     usage.rss += PAGE_SIZE;
     usage.pss += PAGE_SIZE / users;
     if (dirty) usage.pssDirty += PAGE_SIZE / users;
-    if ((pte & PTE_A) !== 0) usage.referenced += PAGE_SIZE;
+    if ((pte & PTE_A) !== 0 || isUsedInViews(space, va)) usage.referenced += PAGE_SIZE;
     if (users > 1) usage[dirty ? "sharedDirty" : "sharedClean"] += PAGE_SIZE;
     else usage[dirty ? "privateDirty" : "privateClean"] += PAGE_SIZE;
   });
   usage.mshare = usage.rss;
   if (window.isPrivate) addCopies(window, usage);
   return usage;
+}
+
+/** Somebody has used the page through the region's read-only root. */
+function isUsedInViews(host: Mm, va: number): boolean {
+  const { ram } = host.memory;
+  for (const { mm } of host.mirrors) if (mm.viewOf === host && (readLeaf(ram, mm.root, va) & PTE_A) !== 0) return true;
+  return false;
 }
 
 function isCopy(mm: Mm, va: number): boolean {

@@ -263,5 +263,5 @@ const REQUESTS: ReadonlyMap<number, Request> = new Map<number, Request>([
 ]);
 
 export const ptraceCalls: readonly SyscallEntry[] = [
-  { nr: 117, name: "ptrace", handler: ptrace, args: "hex pid ptr ptr" },
+  { nr: 117, name: "ptrace", handler: ptrace, args: "ptrace pid ptr ptr" },
 ];

@@ -1,16 +1,13 @@
 // /proc/PID/mem and clear_refs: the memory of a process by address, and forgetting which pages it has touched.
 
-import { EINVAL, EIO } from "../../../base/errno.ts";
-import { PTE_A } from "../../../machine/pte.ts";
+import { EINVAL, EIO, ERANGE } from "../../../base/errno.ts";
+import { type RefsOf, clearReferenced } from "../../../mm/clear-refs.ts";
 import type { Mm } from "../../../mm/mm.ts";
-import { indexOfWord, leafWord, tableOfWord } from "../../../mm/page-table.ts";
 import { accessRemote } from "../../../mm/usercopy.ts";
 import type { Task } from "../../task.ts";
 import { SEEK_CUR, SEEK_SET } from "../abi.ts";
 import { OpenFile } from "../file.ts";
 import type { Path } from "../inode.ts";
-import { parseNumber } from "./format.ts";
-import { walkLeaves } from "./smaps.ts";
 
 /** Positions are addresses; the whole range of a long can be asked for. */
 export abstract class AddressFile extends OpenFile {
@@ -65,28 +62,19 @@ const CLEAR_REFS_MAPPED = 3;
 const CLEAR_REFS_SOFT_DIRTY = 4;
 const CLEAR_REFS_MM_HIWATER_RSS = 5;
 
-/** A write to /proc/PID/clear_refs. 0 or -EINVAL. Soft-dirty bits do not exist on riscv64: 4 has nothing to do. */
+const KINDS: Readonly<Record<number, RefsOf>> = {
+  [CLEAR_REFS_ALL]: "all",
+  [CLEAR_REFS_ANON]: "anonymous",
+  [CLEAR_REFS_MAPPED]: "mapped",
+};
+
+/** A write to /proc/PID/clear_refs: a decimal number. 0, -EINVAL, or -ERANGE beyond an int. Soft-dirty bits do not exist on riscv64: 4 has nothing to do. */
 export function clearRefs(mm: Mm, text: string): number {
-  const type = parseNumber(text);
-  if (type === undefined || type < CLEAR_REFS_ALL || type > CLEAR_REFS_MM_HIWATER_RSS) return -EINVAL;
-  if (type === CLEAR_REFS_MM_HIWATER_RSS) {
-    mm.hiwaterRss = mm.rssAnon + mm.rssFile + mm.rssShmem;
-    return 0;
-  }
-  if (type === CLEAR_REFS_SOFT_DIRTY) return 0;
-  const { ram } = mm.memory;
-  const tlb = mm.memory.beginGather();
-  for (const vma of mm.vmas) {
-    // A region's pages are referenced by all who share it.
-    if (vma.window !== null) continue;
-    if (type === CLEAR_REFS_ANON && vma.object !== null) continue;
-    if (type === CLEAR_REFS_MAPPED && vma.object === null) continue;
-    walkLeaves(mm, vma.start, vma.end, (va) => {
-      const word = leafWord(ram, mm.root, va);
-      ram.u32[word] &= ~PTE_A;
-      tlb.touch(mm, tableOfWord(word), indexOfWord(word));
-    });
-  }
-  tlb.finish();
+  if (/^\s*[-+]?[0-9]{10,}\s*$/.test(text) && Math.abs(Number(text)) >= 2 ** 31) return -ERANGE;
+  const type = /^\s*\+?[0-9]+\s*$/.test(text) ? Number(text) : 0;
+  if (type < CLEAR_REFS_ALL || type > CLEAR_REFS_MM_HIWATER_RSS) return -EINVAL;
+  if (type === CLEAR_REFS_MM_HIWATER_RSS) mm.hiwaterRss = mm.rssAnon + mm.rssFile + mm.rssShmem;
+  const kind = KINDS[type];
+  if (type !== CLEAR_REFS_SOFT_DIRTY && kind !== undefined) clearReferenced(mm, kind);
   return 0;
 }
