@@ -1,6 +1,8 @@
 // Which memory a core file holds (fs/coredump.c: vma_dump_size, by /proc/PID/coredump_filter and MADV_DONTDUMP), and which pages of it there are. Windows on
 // regions count as the shared memory that they are, and their bytes come through the same door as everybody's. Used by coredump.ts only.
 import { PAGE_SIZE } from "../base/numbers.ts";
+import { HugetlbObject } from "../mm/hugetlb-object.ts";
+import { isHugetlb } from "../mm/hugetlb-vma.ts";
 import type { Mm } from "../mm/mm.ts";
 import { ShmemObject } from "../mm/object.ts";
 import { forEachLeaf, nextTableAddress, readLeaf } from "../mm/page-table.ts";
@@ -17,6 +19,8 @@ const ANON_SHARED = 1 << 1;
 const MAPPED_PRIVATE = 1 << 2;
 const MAPPED_SHARED = 1 << 3;
 const ELF_HEADERS = 1 << 4;
+const HUGETLB_PRIVATE = 1 << 5;
+const HUGETLB_SHARED = 1 << 6;
 /** What a process without a setting dumps: also private huge pages (bit 5). */
 export const DEFAULT_FILTER = 0x33;
 /** The bits that there are. */
@@ -35,6 +39,9 @@ export function dumpSize(mm: Mm, vma: Vma, filter: number): number {
   const { flags, file } = vma;
   if (file instanceof SpecialFile) return whole;
   if ((flags & (VM_DONTDUMP | VM_IO)) !== 0) return 0;
+  if (isHugetlb(vma)) {
+    return (filter & ((flags & VM_SHARED) !== 0 ? HUGETLB_SHARED : HUGETLB_PRIVATE)) !== 0 ? whole : 0;
+  }
   if ((flags & VM_SHARED) !== 0) return (filter & (isNamed(vma) ? MAPPED_SHARED : ANON_SHARED)) !== 0 ? whole : 0;
   // A private window: what it shows is memory, and some of it the process's own.
   if (vma.window !== null) return (filter & ANON_PRIVATE) !== 0 ? whole : 0;
@@ -93,6 +100,10 @@ function objectPages(vma: Vma, start: number, end: number, shift: number, found:
   const first = vma.pageIndex(start);
   const last = Math.min(first + (end - start) / PAGE_SIZE, Math.ceil(object.size / PAGE_SIZE));
   const add = (index: number): unknown => found.add(vma.addressOf(index) + shift);
+  if (object instanceof HugetlbObject) {
+    for (let index = first; index < last; index++) if (object.huge(index) !== 0) add(index);
+    return;
+  }
   if (!(object instanceof ShmemObject)) {
     for (let index = first; index < last; index++) add(index);
     return;
