@@ -189,3 +189,15 @@ TEST_SIGNAL(memory_unmapped, SIGSEGV)
 	/* Whoever reads or writes there now dies of it. */
 	window[0] = 1;
 }
+
+TEST(memory_thp)
+{
+	write_file("/sys/kernel/mm/transparent_hugepage", "shmem_enabled", "always");
+	setup(0);
+	fill();
+	unsigned long huge = stat_of("shmem_thp") + stat_of("anon_thp") + stat_of("file_thp");
+	ASSERT(huge >= SIZE);
+	ASSERT(stat_of("shmem") >= SIZE);
+	check_in_child();
+	teardown();
+}

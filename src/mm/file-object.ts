@@ -50,31 +50,31 @@ export class FileObject extends MemoryObject {
   }
 
   override sync(start = 0, end = Infinity): number {
-    const { ram, frames } = this.memory;
+    const { frames } = this.memory;
     const first = Math.floor(start / PAGE_SIZE);
     const last = Math.min(Math.ceil(end / PAGE_SIZE), pageUp(this.size) / PAGE_SIZE);
     collectDirty(this, first, last);
     let result = 0;
     for (const index of this.pages.indices(first, last)) {
-      const pfn = this.pages.get(index);
-      if ((frames.flags[pfn] & FRAME_DIRTY) === 0) continue;
-      frames.flags[pfn] &= ~FRAME_DIRTY;
-      const length = Math.min(PAGE_SIZE, this.size - index * PAGE_SIZE);
-      const error = this.source.writePage(index, ram.bytes(pfn, 0, length), length);
-      if (error < 0) result = error;
+      const error = this.writeBack(index);
+      if (error === 0) continue;
+      // Said once: what could not be written is not tried again.
+      result = error;
+      frames.flags[this.pages.get(index)] &= ~FRAME_DIRTY;
     }
     return result;
   }
 
-  /** Writes page `index` if it is dirty. False if that failed; then it is still dirty. */
-  writeBack(index: number): boolean {
+  /** Writes page `index` if it is dirty: 0 or -EIO; then it is still dirty. */
+  writeBack(index: number): number {
     const { ram, frames } = this.memory;
     const pfn = this.pages.get(index);
-    if (pfn === 0 || (frames.flags[pfn] & FRAME_DIRTY) === 0) return true;
+    if (pfn === 0 || (frames.flags[pfn] & FRAME_DIRTY) === 0) return 0;
     const length = Math.min(PAGE_SIZE, this.size - index * PAGE_SIZE);
-    if (length > 0 && this.source.writePage(index, ram.bytes(pfn, 0, length), length) < 0) return false;
+    const error = length > 0 ? this.source.writePage(index, ram.bytes(pfn, 0, length), length) : 0;
+    if (error < 0) return error;
     frames.flags[pfn] &= ~FRAME_DIRTY;
-    return true;
+    return 0;
   }
 
   /** Frees clean pages that nothing maps (drop_caches, and when memory is short). Returns how many. */

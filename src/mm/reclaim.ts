@@ -117,7 +117,7 @@ export function pageOut(
   }
   if (!(object instanceof FileObject)) return false;
   unmap(memory, pfn, mappings, () => 0);
-  if (!object.writeBack(index)) return false;
+  if (object.writeBack(index) < 0) return false;
   object.evict(index);
   return true;
 }
