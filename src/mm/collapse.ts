@@ -230,8 +230,9 @@ function* places(object: ShmemObject, first: number): Generator<{ mm: Mm; va: nu
     const va = vma.addressOf(first);
     if (hugeStart(vma, va) !== va) continue;
     yield { mm: vma.mm, va };
-    for (const mirror of vma.mm.mirrors)
-      if (va >= mirror.start && va + PMD_SIZE <= mirror.end) yield { mm: mirror.mm, va: va + mirror.shift };
+    // What a process has unshared of a region is its own business.
+    for (const { mm, start, end, shift, readOnly } of vma.mm.mirrors)
+      if (va >= start && va + PMD_SIZE <= end && (mm.viewOf !== null || !readOnly)) yield { mm, va: va + shift };
   }
 }
 

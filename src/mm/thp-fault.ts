@@ -15,7 +15,7 @@ import {
 } from "./frame.ts";
 import type { Mm } from "./mm.ts";
 import { ShmemObject } from "./object.ts";
-import { ensureTable, isHugeLeaf, pmdWord, protectionBits } from "./page-table.ts";
+import { ensureTable, findTable, isHugeLeaf, pmdWord, protectionBits } from "./page-table.ts";
 import { bringInHuge, isInHugePage } from "./shmem-huge.ts";
 import { hugeStart, isThpDisabled } from "./thp.ts";
 import { blockOf, depositTable, installHuge, isExclusiveBlock, splitHuge } from "./thp-split.ts";
@@ -87,6 +87,8 @@ function sharedHuge(space: Mm, va: number, vma: Vma, shift: number, access: numb
   const index = vma.pageIndex(va + shift);
   if (!isInHugePage(object, index)) bringInHuge(object, index, vma);
   if (!isInHugePage(object, index) || isThpDisabled(vma) || !isSuitable(space, va, vma, shift)) return "small";
+  // Of a region: some window links the PTE table of the read-only root here.
+  if (isLinkedInMirror(space, va)) return "small";
   if (ensureTable(space, va, 1) === 0) return "oom";
   const word = pmdWord(ram, space.root, va);
   // Making the table may have reclaimed some of it.
@@ -113,6 +115,17 @@ function isSuitable(space: Mm, va: number, vma: Vma, shift: number): boolean {
   const start = va - (va % PMD_SIZE);
   if (window === null || (window.flags & VM_SHARED) === 0) return false;
   return start >= window.start && start + PMD_SIZE <= window.end;
+}
+
+/** Whether another root of `space` has a page table for `va` that others link (mshare). */
+function isLinkedInMirror(space: Mm, va: number): boolean {
+  const { frames, ram } = space.memory;
+  for (const { mm, start, end, shift } of space.mirrors) {
+    if (va < start || va >= end) continue;
+    const table = findTable(ram, mm.root, va + shift);
+    if (table !== 0 && frames.refcount[table] > 1) return true;
+  }
+  return false;
 }
 
 /** huge_pmd_set_accessed, do_huge_pmd_wp_page: a leaf that is there. A write to what others have too takes it apart; the page is copied alone. */

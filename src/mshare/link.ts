@@ -7,9 +7,10 @@ import { ENOMEM } from "../base/errno.ts";
 import { type Pfn, alignDown, alignUp, asPfn } from "../base/numbers.ts";
 import { ENTRIES, LEVEL_SIZE, PTE_V, ROOT_LEVEL, isTable, makePte, pteIndex, ptePfn } from "../machine/pte.ts";
 import type { Mm } from "../mm/mm.ts";
-import { ensureTable, freeTables, nextTableAddress } from "../mm/page-table.ts";
+import { ensureTable, freeTables, nextMappedAddress } from "../mm/page-table.ts";
 import type { Gather } from "../mm/shootdown.ts";
 import { TASK_SIZE } from "../base/limits.ts";
+import { splitForLink } from "./huge.ts";
 import { type LinkExtent, linkEnd, linkLevel } from "./slot.ts";
 
 /** A window as linking sees it: the addresses of `slot.ts`, and where the region's tables show the same. */
@@ -41,6 +42,7 @@ export function linkTables(mm: Mm, space: Mm, window: LinkedWindow, va: number):
   if (table === 0) return -ENOMEM;
   if (ram.readPte(table, pteIndex(va, level)) !== 0) return 0;
   const shift = window.hostStart - window.slotStart;
+  if (level === 1 && !splitForLink(space, va + shift)) return -ENOMEM;
   if (ensureTable(space, va + shift, level - 1) === 0) return -ENOMEM;
 
   const unit = LEVEL_SIZE[level];
@@ -65,7 +67,7 @@ export function linkAll(mm: Mm, space: Mm, window: LinkedWindow): number {
   const end = window.slotStart + window.length;
   let written = 0;
   for (let va = window.slotStart; va < end;) {
-    va = nextTableAddress(mm.memory.ram, space.root, va + shift, end + shift) - shift;
+    va = nextMappedAddress(mm.memory.ram, space.root, va + shift, end + shift) - shift;
     if (va >= end) break;
     const count = linkTables(mm, space, window, va);
     if (count < 0) break;

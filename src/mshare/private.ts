@@ -10,6 +10,7 @@ import { PTE_PRESENT, ensureTable, findTable, newTable, nextTableAddress } from 
 import { zapTables } from "../mm/rmap.ts";
 import type { Gather } from "../mm/shootdown.ts";
 import { isSwapPte, swapSlot } from "../mm/swap.ts";
+import { splitForLink } from "./huge.ts";
 import { findTableAt } from "./link.ts";
 import { linkEnd, linkLevel } from "./slot.ts";
 import { copyPresent } from "./view.ts";
@@ -34,7 +35,10 @@ export class PrivatePart {
     for (let level = top; level >= 1; level--) {
       const index = pteIndex(va, level);
       const entry = ram.readPte(table, index);
-      const target = findTableAt(space, va + shift, level - 1).table;
+      // The own table of 2 MiB entries links PTE tables.
+      if (level === 1 && !splitForLink(space, va + shift)) return -ENOMEM;
+      const target = level === 1 ? ensureTable(space, va + shift, 0) : findTableAt(space, va + shift, level - 1).table;
+      if (target === 0) return -ENOMEM;
       if (entry === 0) {
         ram.writePte(table, index, makePte(target, PTE_V));
         frames.refcount[target]++;

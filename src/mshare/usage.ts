@@ -1,10 +1,10 @@
 // What windows and regions hold, counted from the page tables: RssMshare, resident, and the numbers of smaps. Reads only; used by stat and procfs.
-import { PAGE_SIZE, PMD_SIZE, type Pfn } from "../base/numbers.ts";
+import { PAGE_SIZE, type Pfn } from "../base/numbers.ts";
 import { PTE_A, PTE_D } from "../machine/pte.ts";
-import { FRAME_DIRTY, KIND_ANON, KIND_ZERO } from "../mm/frame.ts";
+import { FRAME_DIRTY, KIND_ANON, KIND_SHMEM, KIND_ZERO } from "../mm/frame.ts";
 import type { MemoryManager } from "../mm/memory-manager.ts";
 import type { Mm } from "../mm/mm.ts";
-import { PTE_PRESENT, findTable, leafIndex, nextTableAddress, readLeaf } from "../mm/page-table.ts";
+import { PTE_PRESENT, forEachLeaf, readLeaf } from "../mm/page-table.ts";
 import type { Vma } from "../mm/vma.ts";
 import { MshareWindow } from "./window.ts";
 
@@ -13,19 +13,11 @@ export function forEachPresent(
   mm: Mm,
   start: number,
   end: number,
-  visit: (pfn: Pfn, pte: number, va: number) => void,
+  visit: (pfn: Pfn, pte: number, va: number, size: "page" | "huge") => void,
 ): void {
-  const { ram } = mm.memory;
-  for (let va = nextTableAddress(ram, mm.root, start, end); va < end;) {
-    const table = findTable(ram, mm.root, va);
-    const next = va - (va % PMD_SIZE) + PMD_SIZE;
-    const stop = leafIndex(va) + (Math.min(next, end) - va) / PAGE_SIZE;
-    for (let index = leafIndex(va); index < stop; index++) {
-      const pte = ram.readPte(table, index);
-      if ((pte & PTE_PRESENT) !== 0) visit((pte >>> 10) as Pfn, pte, next - PMD_SIZE + index * PAGE_SIZE);
-    }
-    va = nextTableAddress(ram, mm.root, next, end);
-  }
+  forEachLeaf(mm.memory.ram, mm.root, start, end, (va, pte, size) => {
+    visit((pte >>> 10) as Pfn, pte, va, size);
+  });
 }
 
 /** A set of frames of one machine. */
@@ -94,6 +86,8 @@ export interface WindowUsage {
   anonymous: number;
   /** Region pages among `rss`: all but the copies. */
   mshare: number;
+  /** Those among them that huge leaves of the region map. */
+  shmemHuge: number;
 }
 
 /** The numbers of a window for smaps. */
@@ -109,6 +103,7 @@ export function windowUsage(window: MshareWindow): WindowUsage {
     referenced: 0,
     anonymous: 0,
     mshare: 0,
+    shmemHuge: 0,
   };
   if (window.dead) return usage;
   const { frames } = window.mm.memory;
@@ -117,7 +112,7 @@ export function windowUsage(window: MshareWindow): WindowUsage {
   const sharers = window.shared ? Math.max(1, window.host.sharers.size) - 1 : 0;
   const { view, mm } = window;
   const toProcess = window.slotStart - start;
-  forEachPresent(space, start, start + window.length, (pfn, pte, va) => {
+  forEachPresent(space, start, start + window.length, (pfn, pte, va, size) => {
     // A private window has this page of its own, which is counted below.
     if (window.isPrivate && isCopy(mm, va + toProcess)) return;
     // The region's read-only root maps it a second time for the same sharers.
@@ -125,6 +120,7 @@ export function windowUsage(window: MshareWindow): WindowUsage {
     const users = frames.mapcount[pfn] - twice + sharers;
     const dirty = (pte & PTE_D) !== 0 || (frames.flags[pfn] & FRAME_DIRTY) !== 0;
     usage.rss += PAGE_SIZE;
+    if (size === "huge" && frames.kind[pfn] === KIND_SHMEM) usage.shmemHuge += PAGE_SIZE;
     usage.pss += PAGE_SIZE / users;
     if (dirty) usage.pssDirty += PAGE_SIZE / users;
     if ((pte & PTE_A) !== 0 || isUsedInViews(space, va)) usage.referenced += PAGE_SIZE;

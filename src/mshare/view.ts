@@ -7,9 +7,10 @@ import { PMD_SIZE, type Pfn } from "../base/numbers.ts";
 import { ENTRIES, PTE_D, PTE_W, ptePfn } from "../machine/pte.ts";
 import { KIND_ZERO } from "../mm/frame.ts";
 import type { Mirror, Mm } from "../mm/mm.ts";
-import { PTE_PRESENT, ensureTable, findTable, freeTables, nextTableAddress } from "../mm/page-table.ts";
+import { PTE_PRESENT, ensureTable, findTable, freeTables, nextMappedAddress } from "../mm/page-table.ts";
 import { zapTables } from "../mm/rmap.ts";
 import type { Gather } from "../mm/shootdown.ts";
+import { copyHugeLeaf, splitForLink, thpWord } from "./huge.ts";
 
 /** Enters in PTE table `table` of `mm` what `twin` (0: nothing) holds and it does not, without W. */
 export function copyPresent(mm: Mm, table: Pfn, twin: Pfn): void {
@@ -53,16 +54,23 @@ export class View {
    */
   fill(hostVa: number): number {
     const { mm, host } = this;
+    const { ram } = mm.memory;
+    if (thpWord(mm, hostVa) !== 0) return 0;
+    // A leaf for a leaf; but a PTE table that is there may be linked.
+    if (thpWord(host, hostVa) !== 0) {
+      if (findTable(ram, mm.root, hostVa) === 0) return copyHugeLeaf(mm, host, hostVa) ? 0 : -ENOMEM;
+      if (!splitForLink(mm, hostVa)) return -ENOMEM;
+    }
     const table = ensureTable(mm, hostVa, 0);
     if (table === 0) return -ENOMEM;
-    copyPresent(mm, table, findTable(mm.memory.ram, host.root, hostVa));
+    copyPresent(mm, table, findTable(ram, host.root, hostVa));
     return 0;
   }
 
   /** Fills all tables of [start, end) that the host has. Stops where memory is short. */
   fillAll(start: number, end: number): void {
     const { host } = this;
-    const next = (va: number): number => nextTableAddress(host.memory.ram, host.root, va, end);
+    const next = (va: number): number => nextMappedAddress(host.memory.ram, host.root, va, end);
     for (let va = next(start); va < end; va = next(va - (va % PMD_SIZE) + PMD_SIZE)) if (this.fill(va) < 0) return;
   }
 

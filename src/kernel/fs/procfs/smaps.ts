@@ -123,9 +123,9 @@ function gather(mm: Mm, vma: Vma): MemSizeStats {
     return stats;
   }
   const usage = windowUsage(window);
-  const { rss, pss, pssDirty, referenced, mshare } = usage;
+  const { rss, pss, pssDirty, referenced, mshare, shmemHuge } = usage;
   const { sharedClean, sharedDirty, privateClean, privateDirty } = usage;
-  const known = { pss, pssDirty, referenced, mshare, sharedClean, sharedDirty, privateClean, privateDirty };
+  const known = { pss, pssDirty, referenced, mshare, shmemHuge, sharedClean, sharedDirty, privateClean, privateDirty };
   return Object.assign(stats, known, { resident: rss });
 }
 
