@@ -277,5 +277,6 @@ function installLeaf(vma: Vma, object: ShmemObject, va: number, first: number): 
   object.huge.markUsed(first);
   const write = (vma.flags & (VM_SHARED | VM_WRITE)) === (VM_SHARED | VM_WRITE) ? PTE_W : 0;
   installHuge(mm, pmdWord(ram, mm.root, va), block, protectionBits(vma.flags) | write, KIND_SHMEM, mm);
+  mm.memory.stat.thp_file_mapped++;
   return "done";
 }

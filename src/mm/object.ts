@@ -388,7 +388,7 @@ export class ShmemObject extends MemoryObject {
   }
 
   protected override removePages(first: number, end: number): number {
-    this.huge.forgetWhole(first, end);
+    this.huge.leaving(first, end);
     const removed = super.removePages(first, end);
     if (this.#swapped.size === 0) return removed;
     const gone = [...this.#swapped].filter(([index]) => index >= first && index < end);

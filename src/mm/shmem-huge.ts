@@ -126,9 +126,17 @@ export class HugePages {
   forget(index: number): void {
     if (this.has(index) && this.#delete(Math.floor(index / BLOCK_FRAMES))) this.#object.memory.stat.thp_split_page++;
   }
-  /** Pages [first, end) are about to leave: those that go whole are not split for it. */
-  forgetWhole(first: number, end: number): void {
-    for (const key of this.#keys) if (key * BLOCK_FRAMES >= first && (key + 1) * BLOCK_FRAMES <= end) this.#delete(key);
+  /** Pages [first, end) are about to leave: those that go whole are not split for it; of others nothing stays mapped (split_folio). */
+  leaving(first: number, end: number): void {
+    for (const key of [...this.#keys]) {
+      const start = key * BLOCK_FRAMES;
+      const stop = start + BLOCK_FRAMES;
+      if (start >= end || stop <= first) continue;
+      this.#delete(key);
+      if (start >= first && stop <= end) continue;
+      this.#object.memory.stat.thp_split_page++;
+      unmapMappingRange(this.#object, start, stop, "shared only");
+    }
   }
   #delete(key: number): boolean {
     this.#object.memory.frames.shmemHuge--;

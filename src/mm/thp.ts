@@ -4,7 +4,7 @@
 // A huge page here is 512 contiguous frames, each with counts, owner and index of its own, that one level-1 leaf maps: a leaf counts once for each of
 // them. Splitting a leaf therefore changes entries and no counts, and a frame is found and freed alone, whatever its neighbours are. Sizes between
 // 4 KiB and 2 MiB (mTHP) are "never", as in a kernel that has just started, and cannot be set.
-import { PAGE_SIZE, PMD_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
+import { PAGE_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
 import { BLOCK_FRAMES, KIND_ZERO } from "./frame.ts";
 import type { MemoryManager } from "./memory-manager.ts";
 import type { ShmemObject } from "./object.ts";
@@ -137,7 +137,7 @@ export class Thp {
     if (vma.object === null && obeys && !this.allowsAnonymous(vma.flags)) return false;
     if (isThpDisabled(vma)) return false;
     if (purpose !== "fault" && purpose !== "smaps" && (vma.flags & VM_SPECIAL) !== 0) return false;
-    if (purpose !== "fault" && hugeStart(vma, vma.end - PMD_SIZE) < 0) return false;
+    if (purpose !== "fault" && !isLargeEnough(vma, purpose)) return false;
     if (vma.object !== null) {
       if (vma.object.kind !== "shmem") return false;
       return this.allowsShmem(vma.object as ShmemObject, vma.pgoff, vma, { writeEnd: 0, force: !obeys });
@@ -145,6 +145,17 @@ export class Thp {
     if ((vma.flags & VM_DROPPABLE) !== 0 && purpose === "khugepaged") return false;
     return vma.anonVma !== null || purpose === "fault" || purpose === "smaps";
   }
+}
+
+/**
+ * Whether the end of the VMA can be huge; smaps asks about shmem as if all sizes from 8 KiB on were enabled, and so says 1 for VMAs that are too small (as
+ * 6.12 does).
+ */
+function isLargeEnough(vma: Vma, purpose: ThpPurpose): boolean {
+  const least = purpose === "smaps" && vma.object !== null ? 2 : BLOCK_FRAMES;
+  for (let pages = BLOCK_FRAMES; pages >= least; pages /= 2)
+    if (alignedStart(vma, vma.end - pages * PAGE_SIZE, pages) >= 0) return true;
+  return false;
 }
 
 /** `huge=` and its like, for page `index` of an object. */
@@ -163,8 +174,11 @@ export const isThpDisabled = (vma: Vma): boolean => (vma.flags & VM_NOHUGEPAGE) 
 /**
  * thp_vma_suitable_order: where the 2 MiB around `va` begin, if they lie in the VMA and, of an object, are an aligned part of it too. Else -1.
  */
-export function hugeStart(vma: Vma, va: number): number {
-  if (vma.object !== null && (vma.start / PAGE_SIZE - vma.pgoff) % BLOCK_FRAMES !== 0) return -1;
-  const start = va - (va % PMD_SIZE);
-  return start >= vma.start && start + PMD_SIZE <= vma.end ? start : -1;
+export const hugeStart = (vma: Vma, va: number): number => alignedStart(vma, va, BLOCK_FRAMES);
+
+function alignedStart(vma: Vma, va: number, pages: number): number {
+  if (vma.object !== null && (vma.start / PAGE_SIZE - vma.pgoff) % pages !== 0) return -1;
+  const size = pages * PAGE_SIZE;
+  const start = va - (va % size);
+  return start >= vma.start && start + size <= vma.end ? start : -1;
 }
