@@ -111,6 +111,19 @@ test("with nothing to reclaim the OOM handler is asked, of the group whose limit
   expect(a.memory.usage).toBe(10);
 });
 
+test("for a huge page nothing is reclaimed and nobody killed", () => {
+  const { memory, mm, group } = make({ swapPages: 1000 });
+  const a = group();
+  mm.memcg = a;
+  touch(mm, map(mm, 50), 50);
+  a.memory.max = 511;
+  memory.groups.onOom = () => {
+    throw new Error("the OOM killer is asked");
+  };
+  expect(memory.groups.charge(a, KIND_ANON, 512, mm)).toBe(null);
+  expect([a.frames[KIND_ANON], a.swap.usage, a.events.max]).toEqual([50, 0, 0]);
+});
+
 test("swap.max keeps pages in memory", () => {
   const { memory, mm, group } = make({ swapPages: 1000 });
   const a = group();

@@ -13,7 +13,7 @@ import { RECLAIM_BATCH, reclaim } from "./reclaim.ts";
 
 /** MEM_CGROUP_ID_MAX. Number 0 is the root. */
 const MAX_ID = 65535;
-/** Charges of more than this many pages fail rather than have somebody killed (PAGE_ALLOC_COSTLY_ORDER). */
+/** Charges of more than this many pages fail rather than have anything reclaimed or somebody killed (PAGE_ALLOC_COSTLY_ORDER). */
 const COSTLY_PAGES = 8;
 
 /** One group (struct mem_cgroup). Limits are in pages; Infinity is "max". */
@@ -155,7 +155,8 @@ export class MemoryGroups {
 
   /**
    * try_charge: `group` pays for `pages` frames of `kind`, which must then be `assign`ed. The group that has paid; null: the limit of the group, or of one
-   * above it, does not allow it, though everything that could be was reclaimed and, for small charges, the OOM killer was asked.
+   * above it, does not allow it, though everything that could be was reclaimed and the OOM killer was asked. For a huge page, which small ones can stand in for,
+   * neither is done (GFP_TRANSHUGE_LIGHT).
    */
   charge(group: MemoryGroup, kind: number, pages: number, mm: Mm | null): MemoryGroup | null {
     const payer = onlineOf(group);
@@ -163,11 +164,10 @@ export class MemoryGroups {
     for (;;) {
       const over = this.#add(payer, pages);
       if (over === null) break;
-      over.note("max");
-      if (this.reclaim(over, Math.max(pages, RECLAIM_BATCH)) > 0 || over.memory.usage + pages <= over.memory.max)
-        continue;
       this.stuck = false;
       if (pages > COSTLY_PAGES) return null;
+      over.note("max");
+      if (this.reclaim(over, RECLAIM_BATCH) > 0 || over.memory.usage + pages <= over.memory.max) continue;
       over.note("oom");
       const outcome = this.onOom(over, mm);
       if (outcome === "retry") continue;
