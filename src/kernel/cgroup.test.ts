@@ -140,3 +140,10 @@ test("the files follow the controllers", () => {
   expect(rmdir(kernel.vfs, task, AT_FDCWD, path)).toBe(0);
   expect(file("a/memory.max")).toBe(-ENOENT);
 });
+
+test("it is mounted at boot, as systemd does on Debian", () => {
+  const mount = kernel.vfs.mounts.find(({ fs }) => fs.type === "cgroup2");
+  expect(mount?.source).toBe("cgroup2");
+  expect(mount?.fs.options).toBe("nsdelegate,memory_recursiveprot");
+  expect(kernel.vfs.pathName(kernel.vfs.crossMounts(mount!.at!))).toBe("/sys/fs/cgroup");
+});
