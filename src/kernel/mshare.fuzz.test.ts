@@ -95,6 +95,8 @@ class Machine {
   end(): number {
     for (const task of [...this.tasks]) this.exit(task);
     const { memory, mshare } = this.kernel;
+    // Its own pages come back from swap, to be counted.
+    copyFromUser(this.init.mm, BUFFER, BUFFER_END - BUFFER);
     memory.verify();
     expect(mshare.regions.size).toBe(0);
     expect(memory.swap?.used ?? 0).toBe(0);

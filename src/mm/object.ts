@@ -426,10 +426,8 @@ export class ShmemObject extends MemoryObject {
       if (this.#swapped.has(index)) continue;
       const pfn = this.bringIn(index);
       if (pfn < 0) {
-        // All or nothing, as shmem_fallocate undoes.
-        for (const back of made)
-          if (this.huge.has(back)) this.removePages(back, back + BLOCK_FRAMES);
-          else this.dropPage(back);
+        // All or nothing, as shmem_fallocate undoes. Some may be in swap by now: the allocations after them reclaim.
+        for (const back of made) this.removePages(back, back + (this.huge.has(back) ? BLOCK_FRAMES : 1));
         return pageError(pfn);
       }
       this.memory.frames.flags[pfn] |= FRAME_FALLOCATED | FRAME_DIRTY;

@@ -58,6 +58,8 @@ export interface Window {
    * tables, and the window has registered itself as a mirror of the host (`host.mirrors`).
    */
   readonly shared: boolean;
+  /** Entries of the process's tables that point at `tables`. */
+  readonly links: number;
   /**
    * The host table for `va` is populated as wanted: let the process's own tables reach it.
    * Returns "linked" if entries were written, "present" if they were already there, -ENOMEM if a table could not be allocated.
