@@ -1,5 +1,5 @@
 // The mshare calls as system calls with random arguments, registers and structures in user memory included: nothing throws, memory adds up, no frame is lost. Between them
-// what keeps things moving: ftruncate, seals, descriptors, calls on windows, accesses, fork and exit. MSHARE_ABI_CALLS (default 10,000; a million takes minutes)
+// what keeps things moving: ftruncate, seals, descriptors, calls on windows, accesses, fork and exit. MSHARE_ABI_CALLS (default 10,000; a million takes half a minute)
 // and MSHARE_ABI_SEED: docs/hacking.md. Then the rules for structures and their sizes, checked one by one against what ABI.md says.
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { E2BIG, EFAULT, EINVAL } from "../base/errno.ts";
