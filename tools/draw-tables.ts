@@ -141,7 +141,7 @@ function svg(graph: Graph): string {
     const [fill, stroke] = COLORS[spaces[column].kind];
     const y = yOf(level);
     const links = lines.filter(({ to, from }) => to.x === x && to.level === level && from.column !== column).length;
-    const text = level === 0 ? `${pages} pages` : links > 0 ? `${links} links` : "";
+    const text = level === 0 ? `${pages} ${pages === 1 ? "page" : "pages"}` : links > 0 ? `${links} links` : "";
     out.push(`<rect x="${x}" y="${y}" width="${BOX_W}" height="${BOX_H}" rx="4" fill="${fill}" stroke="${stroke}"/>`);
     out.push(`<text x="${x + BOX_W / 2}" y="${y + (text ? 17 : 25)}">${LEVEL_NAMES[level]}</text>`);
     if (text) out.push(`<text x="${x + BOX_W / 2}" y="${y + 32}" font-size="11">${text}</text>`);

@@ -10,6 +10,9 @@ import { ACCESS_EXECUTE, ACCESS_READ, ACCESS_WRITE } from "./trap.ts";
 
 export type { FlushResult } from "./tlb.ts";
 
+/** Pages that one miss of a superpage enters. */
+const LARGE_PAGES = 16;
+
 /** Where the last successful walk ended. */
 interface Leaf {
   table: Pfn;
@@ -149,12 +152,33 @@ export class Mmu {
       this.tlb.enter(slot, KIND_EXECUTE, vaLow, vaHigh, page, leaf.table, leaf.level);
       return pfn;
     }
-    if (access === ACCESS_WRITE) {
-      this.code.willWrite(asPfn(pfn));
-      this.tlb.enter(slot, KIND_WRITE, vaLow, vaHigh, pfn, leaf.table, leaf.level);
+    if (access === ACCESS_WRITE) this.code.willWrite(asPfn(pfn));
+    if (leaf.level > 0) this.enterLarge(slot, vaLow, vaHigh, pfn, access);
+    else {
+      if (access === ACCESS_WRITE) this.tlb.enter(slot, KIND_WRITE, vaLow, vaHigh, pfn, leaf.table, 0);
+      this.tlb.enter(slot, KIND_READ, vaLow, vaHigh, pfn, leaf.table, 0);
     }
-    this.tlb.enter(slot, KIND_READ, vaLow, vaHigh, pfn, leaf.table, leaf.level);
     return pfn;
+  }
+
+  /**
+   * One miss of a superpage enters the translations of the aligned 64 KiB around it: the leaf's A and D speak for all of it. Write translations
+   * only of frames without decoded code, which is not to be dropped for a neighbour's sake.
+   */
+  private enterLarge(slot: number, vaLow: number, vaHigh: number, pfn: number, access: number): void {
+    const { table, level } = this.leaf;
+    const first = (vaLow & ~(LARGE_PAGES * PAGE_SIZE - 1)) >>> 0;
+    const firstPfn = pfn - ((vaLow >>> 12) % LARGE_PAGES);
+    for (let i = 0; i < LARGE_PAGES; i++) {
+      const frame = asPfn(firstPfn + i);
+      if (frame < this.ram.firstPfn || frame >= this.ram.endPfn) continue;
+      const low = first + i * PAGE_SIZE;
+      if (access === ACCESS_WRITE && this.ram.hasCode[frame] === 0) {
+        this.code.willWrite(frame);
+        this.tlb.enter(slot, KIND_WRITE, low, vaHigh, frame, table, level);
+      }
+      this.tlb.enter(slot, KIND_READ, low, vaHigh, frame, table, level);
+    }
   }
 
   private fault(hart: number, vaLow: number, vaHigh: number, access: number): 0 {
