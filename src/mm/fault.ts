@@ -12,7 +12,8 @@ import { BUS_ADRERR, FAULT_AROUND_PAGES, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGSE
 import { FRAME_DIRTY, FRAME_EXCLUSIVE, FRAME_FALLOCATED, FRAME_LAZYFREE, KIND_ANON, KIND_ZERO } from "./frame.ts";
 import type { MemoryGroup } from "./memcg.ts";
 import { hugetlbFault } from "./hugetlb-fault.ts";
-import { isHugetlb } from "./hugetlb-vma.ts";
+import { isHugetlb, poolOf } from "./hugetlb-vma.ts";
+import { denyHugetlbWriting, privateHugetlbWrite } from "./hugetlb-window.ts";
 import type { Mm } from "./mm.ts";
 import { PAGE_NOMEM, ShmemObject } from "./object.ts";
 import { PTE_PRESENT, ensureTable, findTable, leafIndex, protectionBits, readLeaf } from "./page-table.ts";
@@ -138,7 +139,7 @@ function windowFault(mm: Mm, vma: Vma, va: number, access: number): FaultResult 
     if ((access & ACCESS_WRITE) === 0) return DONE_MAJOR;
   }
   if (isPrivate && (access & ACCESS_WRITE) !== 0) {
-    const result = privateWrite(mm, vma, va, hostVma, hostVa);
+    const result = (isHugetlb(hostVma) ? privateHugeWrite : privateWrite)(mm, vma, va, hostVma, hostVa);
     if (window.dead) window.link(mm, vma, va);
     return result;
   }
@@ -150,7 +151,7 @@ function windowFault(mm: Mm, vma: Vma, va: number, access: number): FaultResult 
   if (!window.shared || !permits(readLeaf(ram, host.root, hostVa), access)) {
     outcome = resolvePage(space, spaceVa, hostVma, hostVa - spaceVa, access, window.shared ? host : null);
     // Also after a failure: pages around may have been entered.
-    if (!window.shared && (isPrivate || (vma.flags & VM_WRITE) === 0)) denyWriting(mm, va);
+    if (!window.shared && (isPrivate || (vma.flags & VM_WRITE) === 0)) denyWriting(mm, va, hostVma);
     if (outcome === OOM) return OUT_OF_MEMORY;
     if (outcome === BUS) return { kind: "signal", signo: SIGBUS, code: BUS_ADRERR, va };
     stat.host_faults++;
@@ -179,6 +180,15 @@ function windowFault(mm: Mm, vma: Vma, va: number, access: number): FaultResult 
   if (outcome === MINOR) return linked ? DONE_MINOR_LINKED : DONE_MINOR;
   if (linked) return DONE_LINKED;
   // Everything was there: another hart was faster.
+  mm.minorFaults++;
+  return DONE_MINOR;
+}
+
+/** As privateWrite, where the region has huge pages. */
+function privateHugeWrite(mm: Mm, vma: Vma, va: number, hostVma: Vma, hostVa: number): FaultResult {
+  const outcome = privateHugetlbWrite(mm, vma, va, hostVma, hostVa);
+  if (outcome === "oom") return OUT_OF_MEMORY;
+  if (outcome === "bus") return { kind: "signal", signo: SIGBUS, code: BUS_ADRERR, va };
   mm.minorFaults++;
   return DONE_MINOR;
 }
@@ -228,7 +238,8 @@ function privateWrite(mm: Mm, vma: Vma, va: number, hostVma: Vma, hostVa: number
 }
 
 /** Takes W from the region's pages that a read fault at `va` may just have entered (none has been used yet). */
-function denyWriting(mm: Mm, va: number): void {
+function denyWriting(mm: Mm, va: number, hostVma: Vma): void {
+  if (isHugetlb(hostVma)) return denyHugetlbWriting(mm, va, poolOf(hostVma).size);
   const { ram, frames } = mm.memory;
   const table = findTable(ram, mm.root, va);
   if (table === 0) {

@@ -25,8 +25,8 @@ export interface HugetlbLeaf {
   readonly head: Pfn;
 }
 
-/** The file of a hugetlb VMA; undefined for others. */
-export function hugetlbOf(vma: Vma): HugetlbObject | undefined {
+/** The file of a hugetlb VMA (or of what is to become one); undefined for others. */
+export function hugetlbOf(vma: Pick<Vma, "object">): HugetlbObject | undefined {
   return vma.object?.kind === "hugetlb" ? (vma.object as HugetlbObject) : undefined;
 }
 
@@ -175,7 +175,13 @@ export function copyHugetlb(child: Mm, source: Vma, gather: Gather): boolean {
 }
 
 /** Lets a leaf of `parent` show in `child` at the same address, write-protected on both sides with `cow`. */
-function shareLeaf(parent: Mm, child: Mm, leaf: HugetlbLeaf, gather: Gather, options: { cow: boolean }): boolean {
+export function shareLeaf(
+  parent: Mm,
+  child: Mm,
+  leaf: HugetlbLeaf,
+  gather: Gather,
+  options: { cow: boolean },
+): boolean {
   const { ram, frames, hugetlb } = parent.memory;
   const target = ensureTable(child, leaf.va, leaf.level);
   if (target === 0) return false;

@@ -229,7 +229,7 @@ class Verification {
     if ((pte & PTE_W) !== 0 && isPrivate && frames.mapcount[head] > 1)
       this.#problems.push(`${where()} lets a shared private page be written`);
     if ((vma.window === null || isPrivate) && mm.viewOf === null) count.hugetlbPages += pool.frames;
-    const index = rules.vma.pageIndex(rules.va);
+    const index = isPrivate && vma.window !== null ? vma.pageIndex(va) : rules.vma.pageIndex(rules.va);
     if (frames.index[head] !== index)
       this.#problems.push(`${where()} has page index ${frames.index[head]}, its place is ${index}`);
     if (!isPrivate && hugetlbOf(rules.vma)!.huge(index) !== head)

@@ -79,10 +79,10 @@ export interface Window {
    */
   unlink(mm: Mm, vma: Vma, gather: Gather): void;
   /**
-   * A private window (its VMA is not VM_SHARED): a level-0 table of the process's own for `va`, in which a copy can be entered; 0 if there is no
-   * memory for it.
+   * A private window (its VMA is not VM_SHARED): a table of the process's own for `va`, in which a copy can be entered; of level 0, or of a hugetlb page's
+   * leaf. 0 if there is no memory for it.
    */
-  unshare(va: number): Pfn;
+  unshare(va: number, level?: number): Pfn;
   /**
    * fork: gives the child's copy of the VMA a window. No tables are copied; copies of a private window become copy-on-write (recorded in
    * `gather`). False if there is no memory; the child's VMA has its window then, too.

@@ -26,6 +26,7 @@ import {
   MSHARE_PRIVATE,
   MSHARE_RDONLY,
 } from "./abi.ts";
+import { checkWindow, neededLevel } from "./hugetlb.ts";
 import type { Region } from "./region.ts";
 import { type Slot, givenSlot, isFree, pickSlot } from "./slot.ts";
 import type { View } from "./view.ts";
@@ -55,13 +56,13 @@ export function attachWindow(region: Region, mm: Mm, request: AttachRequest): nu
   if (size < 0) return size;
   if ((flags & MSHARE_FIXED) !== 0 && request.addr % MSHARE_GRANULE !== 0) return -EINVAL;
   if (!request.writable && (flags & (MSHARE_RDONLY | MSHARE_PRIVATE)) === 0) return -EACCES;
-  const slot = findSlot(region, mm, request, size);
+  const toEnd = offset + size === region.size;
+  const slot = findSlot(region, mm, request, size, { toEnd });
   if (typeof slot === "number") return slot;
   const pages = size / PAGE_SIZE;
   const vmFlags = windowFlags(flags);
   if (!mayExpandVm(mm, vmFlags, pages) || mm.vmas.size >= MAX_MAP_COUNT) return -ENOMEM;
 
-  const toEnd = offset + size === region.size;
   const view: View | null | number = (flags & (MSHARE_RDONLY | MSHARE_PRIVATE)) !== 0 ? region.ensureView() : null;
   if (typeof view === "number") return view;
   if ((vmFlags & VM_ACCOUNT) !== 0 && !mm.memory.commit(pages)) return -ENOMEM;
@@ -98,18 +99,28 @@ function windowSize(region: Region, offset: number, asked: number): number {
   return offset + size < region.size && size % MSHARE_GRANULE !== 0 ? -EINVAL : size;
 }
 
-/** Where the window goes; -ENOMEM, -EEXIST. */
-function findSlot(region: Region, mm: Mm, request: AttachRequest, size: number): Slot | number {
+/** Where the window goes; -ENOMEM, -EEXIST, -EINVAL (it could not be linked above the huge pages that it shows). */
+function findSlot(
+  region: Region,
+  mm: Mm,
+  request: AttachRequest,
+  size: number,
+  { toEnd }: { toEnd: boolean },
+): Slot | number {
+  const check = ({ start, slotEnd }: Slot): number =>
+    checkWindow(region, { slotStart: start, slotEnd, offset: request.offset, length: size, toEnd });
   const { addr, offset } = request;
   if (addr !== 0) {
     const fixed = (request.flags & MSHARE_FIXED) !== 0;
     const start = alignUp(addr, MSHARE_GRANULE);
     const slot = givenSlot(start, size);
     const inside = start >= MMAP_MIN_ADDR && start + size <= TASK_SIZE && slot.slotEnd <= TASK_SIZE;
-    if (inside && isFree(mm, slot.start, slot.slotEnd)) return slot;
+    const free = inside && isFree(mm, slot.start, slot.slotEnd);
+    if (free && (check(slot) === 0 || fixed)) return check(slot) || slot;
     if (fixed) return inside ? -EEXIST : -ENOMEM;
   }
-  return pickSlot(mm, size, offset, region.manager.random);
+  const picked = pickSlot(mm, size, offset, region.manager.random, neededLevel(region, offset, size));
+  return typeof picked === "number" ? picked : check(picked) || picked;
 }
 
 /** mshare_detach: 0, or -EINVAL if no window starts at `addr`, -EPERM if it is sealed (mseal). */

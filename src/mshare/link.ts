@@ -6,6 +6,7 @@
 import { ENOMEM } from "../base/errno.ts";
 import { type Pfn, alignDown, alignUp, asPfn } from "../base/numbers.ts";
 import { ENTRIES, LEVEL_SIZE, PTE_V, ROOT_LEVEL, isTable, makePte, pteIndex, ptePfn } from "../machine/pte.ts";
+import { hugetlbLeaves } from "../mm/hugetlb-vma.ts";
 import type { Mm } from "../mm/mm.ts";
 import { ensureTable, freeTables, nextMappedAddress } from "../mm/page-table.ts";
 import type { Gather } from "../mm/shootdown.ts";
@@ -74,6 +75,11 @@ export function linkAll(mm: Mm, space: Mm, window: LinkedWindow): number {
     written += count;
     const reach = LEVEL_SIZE[linkLevel(window, va)] * ENTRIES;
     va = alignDown(va, reach) + reach;
+  }
+  for (const leaf of hugetlbLeaves(space, window.hostStart, end + shift)) {
+    const count = linkTables(mm, space, window, leaf.va - shift);
+    if (count < 0) break;
+    written += count;
   }
   return written;
 }

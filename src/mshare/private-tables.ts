@@ -9,6 +9,7 @@ import * as mman from "../mm/constants.ts";
 import { isAllowed, presentLeaf } from "../mm/fault.ts";
 import { FRAME_DIRTY, KIND_FILE } from "../mm/frame.ts";
 import { mappingsOf } from "../mm/mappings.ts";
+import { hugetlbOf } from "../mm/hugetlb-vma.ts";
 import type { Mirror } from "../mm/mm.ts";
 import { PAGE_NOMEM } from "../mm/object.ts";
 import { pageOut } from "../mm/reclaim.ts";
@@ -133,7 +134,9 @@ export class PrivateTables implements RegionTables {
     for (const vma of region.host.vmas) {
       const object = vma.object;
       if (object === null) continue;
-      for (const index of object.pages.indices(vma.pgoff, vma.pgoff + vma.pages)) frames.add(object.pages.get(index));
+      const run = hugetlbOf(vma)?.pool.frames ?? 1;
+      for (const index of object.pages.indices(vma.pgoff, vma.pgoff + vma.pages))
+        frames.addRun(object.pages.get(index), run);
     }
     return frames.bytes;
   }
@@ -160,6 +163,12 @@ export class PrivateTables implements RegionTables {
 
 function bringInPages(vma: Vma, start: number, end: number): number {
   const { memory, memcg } = vma.mm;
+  const huge = hugetlbOf(vma);
+  if (huge !== undefined) {
+    const from = vma.pageIndex(start) * PAGE_SIZE;
+    // None left, or beyond the end: what an access would be told by SIGBUS.
+    return from + (end - start) > huge.size || huge.allocate(from, from + (end - start)) < 0 ? -EFAULT : 0;
+  }
   for (let va = start; va < end; va += PAGE_SIZE) {
     const pfn = memory.groups.chargingTo(memcg, () => vma.object!.page(vma.pageIndex(va)));
     if (pfn <= 0) return pfn === PAGE_NOMEM ? -ENOMEM : -EFAULT;

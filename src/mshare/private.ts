@@ -5,8 +5,10 @@ import { ENOMEM } from "../base/errno.ts";
 import { PAGE_SIZE, PMD_SIZE, type Pfn, alignDown } from "../base/numbers.ts";
 import { ENTRIES, LEVEL_SIZE, PTE_V, PTE_W, ROOT_LEVEL, isTable, makePte, pteIndex, ptePfn } from "../machine/pte.ts";
 import { FRAME_EXCLUSIVE, KIND_ANON } from "../mm/frame.ts";
+import { hugetlbLeaves, isHugetlb, poolOf } from "../mm/hugetlb-vma.ts";
+import { forkHugetlbCopies, hostLeaf, mirrorLeaf } from "../mm/hugetlb-window.ts";
 import type { Mirror, Mm } from "../mm/mm.ts";
-import { PTE_PRESENT, ensureTable, findTable, newTable, nextTableAddress } from "../mm/page-table.ts";
+import { PTE_PRESENT, dropEmptyTable, ensureTable, findTable, newTable, nextTableAddress } from "../mm/page-table.ts";
 import { zapTables } from "../mm/rmap.ts";
 import type { Gather } from "../mm/shootdown.ts";
 import { isSwapPte, swapSlot } from "../mm/swap.ts";
@@ -25,14 +27,18 @@ export class PrivatePart {
     this.window = window;
   }
 
-  /** The region's PTE tables are in reach at `va`, or the own one holds what the region has: entries linked, or -ENOMEM. */
+  /** The region's lowest tables are in reach at `va`, or the own one holds what the region has: entries linked, or -ENOMEM. */
   link(va: number): number {
     const { mm, space, shift } = this.#sides();
     const { ram, frames } = mm.memory;
+    const { host } = this.window;
+    const hostVma = host.vmas.lookup(va + shift);
+    const pool = hostVma !== null && isHugetlb(hostVma) ? poolOf(hostVma) : null;
+    const leafLevel = pool?.level ?? 0;
     const top = linkLevel(this.window, va);
     let table = ensureTable(mm, va, top);
     if (table === 0) return -ENOMEM;
-    for (let level = top; level >= 1; level--) {
+    for (let level = top; level > leafLevel; level--) {
       const index = pteIndex(va, level);
       const entry = ram.readPte(table, index);
       // The own table of 2 MiB entries links PTE tables.
@@ -47,17 +53,25 @@ export class PrivatePart {
       if (ptePfn(entry) === target) return 0;
       table = ptePfn(entry);
     }
-    copyPresent(mm, table, findTable(ram, this.window.host.root, va + shift));
+    if (pool === null) copyPresent(mm, table, findTable(ram, host.root, va + shift));
+    else {
+      const leaf = hostLeaf(host, va + shift, pool.size);
+      this.#mirror(va, pool.level);
+      if (leaf !== null && !mirrorLeaf(mm, table, leaf.index, leaf)) return -ENOMEM;
+    }
     return 0;
   }
 
-  /** A PTE table of the process's own for `va`, without the region's pages; 0 if there is no memory for one. */
-  unshare(va: number): Pfn {
+  /**
+   * A table of the process's own for `va`, without the region's pages: a PTE table, or one of the level of a hugetlb page's leaf. 0 if there is no memory
+   * for one.
+   */
+  unshare(va: number, leafLevel = 0): Pfn {
     const { mm, space, shift } = this.#sides();
     const { memory } = mm;
     const { ram } = memory;
     let table = mm.root;
-    for (let level = ROOT_LEVEL; level >= 1; level--) {
+    for (let level = ROOT_LEVEL; level > leafLevel; level--) {
       const index = pteIndex(va, level);
       const entry = ram.readPte(table, index);
       const isLink = isTable(entry) && ptePfn(entry) === findTableAt(space, va + shift, level - 1).table;
@@ -73,14 +87,44 @@ export class PrivatePart {
       if (isLink) this.#dropLink(ptePfn(entry));
       table = own;
     }
-    const base = alignDown(va, PMD_SIZE);
-    if (!this.#unshared.has(base)) {
-      const start = base + shift;
-      const mirror: Mirror = { mm, start, end: start + PMD_SIZE, shift: -shift, readOnly: true };
-      this.#unshared.set(base, mirror);
-      this.window.host.mirrors.add(mirror);
-    }
+    this.#mirror(va, Math.max(leafLevel, 1));
     return table;
+  }
+
+  /** What an own PTE table, or an own huge leaf (of `level`), covers around `va` follows the host's changes. */
+  #mirror(va: number, level: number): void {
+    const { mm, shift } = this.#sides();
+    const size = LEVEL_SIZE[level];
+    const base = alignDown(va, size);
+    if (this.#unshared.has(base)) return;
+    const start = base + shift;
+    const mirror: Mirror = { mm, start, end: start + size, shift: -shift, readOnly: true };
+    this.#unshared.set(base, mirror);
+    this.window.host.mirrors.add(mirror);
+  }
+
+  /**
+   * Hugetlb pages, with leaves of `level`, are to be where nothing is mapped now, [start, end): own tables and links below the place of a leaf, which are
+   * empty, go.
+   */
+  makeWay(start: number, end: number, level: number): void {
+    const { mm, host } = this.window;
+    const gather = mm.memory.beginGather();
+    for (const [base, mirror] of this.#unshared) {
+      if (base < start || base >= end) continue;
+      host.mirrors.delete(mirror);
+      this.#unshared.delete(base);
+    }
+    this.#unlinkBelow(mm.root, ROOT_LEVEL, 0, { start, end, highest: level });
+    gather.touchSpace(mm);
+    gather.finish();
+    const { space, shift } = this.#sides();
+    for (let va = start; va < end; va += LEVEL_SIZE[level]) {
+      const { table } = findTableAt(mm, va, level);
+      if (table === 0 || table === findTableAt(space, va + shift, level).table) continue;
+      if (isTable(mm.memory.ram.readPte(table, pteIndex(va, level))))
+        dropEmptyTable(mm, table, pteIndex(va, level), level);
+    }
   }
 
   /** What a link to table `from` reached is reached through the own table `to` instead. */
@@ -109,19 +153,30 @@ export class PrivatePart {
 
   /** MADV_DONTNEED: the copies of [start, end) go; the region's pages show again. */
   discard(start: number, end: number, gather: Gather): void {
-    for (const base of this.#unshared.keys()) {
+    for (const [base, mirror] of this.#unshared) {
       const from = Math.max(start, base);
-      const to = Math.min(end, base + PMD_SIZE);
+      const to = Math.min(end, base + mirror.end - mirror.start);
+      // A huge page goes as a whole or not at all.
+      const isPart = to - from < mirror.end - mirror.start;
+      if (isPart && hugetlbLeaves(this.window.mm, base, base + PMD_SIZE).length > 0) continue;
       if (from < to) zapTables(this.window.mm, from, to, gather, "and private copies", null);
     }
   }
 
   /** fork: the child's window gets the copies, copy-on-write. False if there is no memory for its tables. */
   fork(child: PrivatePart, gather: Gather): boolean {
-    for (const base of this.#unshared.keys()) {
+    const { mm } = this.window;
+    const childMm = child.window.mm;
+    const unshare = (va: number, level: number): Pfn => child.unshare(va, level);
+    for (const [base, mirror] of this.#unshared) {
+      if (findTable(mm.memory.ram, mm.root, base) === 0) {
+        const end = base + mirror.end - mirror.start;
+        if (!forkHugetlbCopies(mm, childMm, base, end, gather, unshare)) return false;
+        continue;
+      }
       const table = child.unshare(base);
       if (table === 0) return false;
-      shareCopies(this.window.mm, child.window.mm, base, table, gather);
+      shareCopies(mm, childMm, base, table, gather);
     }
     return true;
   }
@@ -132,26 +187,28 @@ export class PrivatePart {
     this.discard(slotStart, this.window.slotEnd, gather);
     for (const mirror of this.#unshared.values()) host.mirrors.delete(mirror);
     this.#unshared.clear();
-    this.#unlinkBelow(mm.root, ROOT_LEVEL, 0);
+    this.#unlinkBelow(mm.root, ROOT_LEVEL, 0, { start: slotStart, end: linkEnd(this.window), highest: ROOT_LEVEL });
     gather.touchSpace(mm);
   }
 
-  #unlinkBelow(table: Pfn, level: number, base: number): void {
+  /** Takes out the links at addresses of `range`, in tables up to level `highest`. */
+  #unlinkBelow(table: Pfn, level: number, base: number, range: { start: number; end: number; highest: number }): void {
     const { mm, space, shift } = this.#sides();
     const { ram, frames } = mm.memory;
     const size = LEVEL_SIZE[level];
-    const start = this.window.slotStart;
+    const { start, end, highest } = range;
     const first = Math.max(0, Math.floor((start - base) / size));
-    const last = Math.min(ENTRIES - 1, Math.ceil((linkEnd(this.window) - base) / size) - 1);
+    const last = Math.min(ENTRIES - 1, Math.ceil((end - base) / size) - 1);
     for (let i = first; i <= last; i++) {
       const entry = ram.readPte(table, i);
       if (!isTable(entry)) continue;
       const at = base + i * size;
       if (at >= start && ptePfn(entry) === findTableAt(space, at + shift, level - 1).table) {
+        if (level > highest) continue;
         ram.writePte(table, i, 0);
         frames.refcount[ptePfn(entry)]--;
         this.window.countLinks(-1);
-      } else if (level > 1) this.#unlinkBelow(ptePfn(entry), level - 1, at);
+      } else if (level > 1) this.#unlinkBelow(ptePfn(entry), level - 1, at, range);
     }
   }
 
@@ -191,6 +248,7 @@ function shareCopies(parent: Mm, child: Mm, base: number, target: Pfn, gather: G
 /** fork with private tables (--no-share): the copies in [start, end). False if there is no memory for the child's tables. */
 export function forkCopies(parent: Mm, child: Mm, start: number, end: number, gather: Gather): boolean {
   const { ram } = parent.memory;
+  if (!forkHugetlbCopies(parent, child, start, end, gather, (va, level) => ensureTable(child, va, level))) return false;
   for (let va = nextTableAddress(ram, parent.root, start, end); va < end;) {
     const target = ensureTable(child, va, 0);
     if (target === 0) return false;

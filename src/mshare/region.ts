@@ -3,15 +3,17 @@
 // Offset 0 lies at REGION_BASE, a multiple of 512 GiB, so that region tables and upper entries of processes line up at every level.
 import { EBUSY, EEXIST, EFAULT, EFBIG, EINVAL, ENOMEM, ENXIO, EOVERFLOW, EPERM } from "../base/errno.ts";
 import { MSHARE_GRANULE, MSHARE_MAX_SIZE } from "../base/limits.ts";
-import { PAGE_SIZE, PGD_SIZE, pageDown, pageUp } from "../base/numbers.ts";
+import { PAGE_SIZE, PGD_SIZE, alignUp, pageDown, pageUp } from "../base/numbers.ts";
 import * as mman from "../mm/constants.ts";
 import type { MemoryGroup } from "../mm/memcg.ts";
+import { hugetlbOf } from "../mm/hugetlb-vma.ts";
 import type { Mm } from "../mm/mm.ts";
 import { zapMirrors } from "../mm/rmap.ts";
 import { AnonymousFile } from "../mm/vm-file.ts";
 import type { VmFile } from "../mm/vma.ts";
 import * as abi from "./abi.ts";
 import { moveCharges } from "./charges.ts";
+import { checkWindows, makeWay, poolOfMapping } from "./hugetlb.ts";
 import type { MshareManager } from "./manager.ts";
 import type { RegionOwner } from "./owner.ts";
 import { View } from "./view.ts";
@@ -55,7 +57,6 @@ export function checkMapFlags(args: abi.MapArgs): number {
   if ((flags & mman.MAP_TYPE) !== mman.MAP_SHARED) return -EINVAL;
   const hugeShift = (flags >>> mman.MAP_HUGE_SHIFT) & mman.MAP_HUGE_MASK;
   if (hugeShift !== 0 && ((flags & mman.MAP_HUGETLB) === 0 || (hugeShift !== 21 && hugeShift !== 30))) return -EINVAL;
-  if ((flags & mman.MAP_HUGETLB) !== 0 && (flags & mman.MAP_ANONYMOUS) === 0) return -EINVAL;
   if ((flags & mman.MAP_ANONYMOUS) !== 0 && (args.objFd !== -1 || args.objOffset !== 0n)) return -EINVAL;
   if (args.objOffset % BigInt(PAGE_SIZE) !== 0n || args.offset % PAGE_SIZE !== 0 || args.size === 0) return -EINVAL;
   return 0;
@@ -192,14 +193,18 @@ export class Region {
   map(request: MapRequest): number {
     if (this.dead) return -ENXIO;
     if ((this.seals & abi.MSHARE_SEAL_MAP) !== 0) return -EPERM;
-    const size = pageUp(request.size);
+    const pool = poolOfMapping(this.manager.memory, request.flags, request.file);
+    if (typeof pool === "number") return pool;
+    const size = pool === null ? pageUp(request.size) : alignUp(request.size, pool.size);
     const fixed = (request.flags & (mman.MAP_FIXED | mman.MAP_FIXED_NOREPLACE)) !== 0;
     if (size > this.size || (fixed && request.offset + size > this.size)) return -EINVAL;
     if (request.objOffset + BigInt(size) > MAX_FILE_OFFSET) return -EOVERFLOW;
     const noReplace = (request.flags & mman.MAP_FIXED_NOREPLACE) !== 0;
     if (noReplace && !this.#isHole(request.offset, size)) return -EEXIST;
-    const offset = fixed ? request.offset : this.#findHole(request.offset, size);
+    const offset = fixed ? request.offset : this.#findHole(request.offset, size, pool?.size);
     if (offset < 0) return offset;
+    const busy = pool === null ? 0 : checkWindows(this, offset, size, pool);
+    if (busy < 0) return busy;
     this.#borrowLimits(request.addressSpaceLimit);
     const { tables } = this.manager;
     const flags = tables.mapFlags(this, size, (request.flags & ~mman.MAP_FIXED_NOREPLACE) | mman.MAP_FIXED);
@@ -214,6 +219,7 @@ export class Region {
       offset: Number(request.objOffset),
     });
     if (address < 0) return address;
+    if (pool !== null) makeWay(this, offset, size, pool);
     tables.mapped(this, offset, size, request.flags);
     return offset;
   }
@@ -306,6 +312,9 @@ export class Region {
     this.#borrowLimits(Infinity);
     this.#noteUnmapping();
     const old = this.hostAddress(oldOffset);
+    const huge = fixed ? hugetlbOf(this.host.vmas.lookup(old) ?? { object: null }) : undefined;
+    const busy = huge === undefined ? 0 : checkWindows(this, args.newOffset, newSize, huge.pool);
+    if (busy < 0) return busy;
     if (fixed) return this.#offsetOf(this.host.mremap(old, oldSize, newSize, flags, this.hostAddress(args.newOffset)));
     // Growth past the region's end is a move; in place first, as mremap does.
     if (newSize <= oldSize || oldOffset + newSize <= this.size) {
@@ -465,12 +474,12 @@ export class Region {
   }
 
   /** An offset with `size` free bytes: the hint if it fits there, else the first. -ENOMEM if there is none. */
-  #findHole(hint: number, size: number): number {
-    if (hint + size <= this.size && this.#isHole(hint, size)) return hint;
+  #findHole(hint: number, size: number, align = PAGE_SIZE): number {
+    if (hint % align === 0 && hint + size <= this.size && this.#isHole(hint, size)) return hint;
     let free = REGION_BASE;
     for (const vma of this.host.vmas) {
       if (vma.start - free >= size) break;
-      free = Math.max(free, vma.end);
+      free = alignUp(Math.max(free, vma.end), align);
     }
     return free + size > this.hostAddress(this.size) ? -ENOMEM : free - REGION_BASE;
   }

@@ -2,7 +2,7 @@
 // one, and the level at which an address can be linked. Pure arithmetic on addresses and VMAs; changes nothing. Used by window.ts, link.ts.
 import { ENOMEM } from "../base/errno.ts";
 import { MMAP_MIN_ADDR, MSHARE_GRANULE, TASK_SIZE } from "../base/limits.ts";
-import { PGD_SIZE, PMD_SIZE, PUD_SIZE, alignDown, alignUp } from "../base/numbers.ts";
+import { PUD_SIZE, alignDown, alignUp } from "../base/numbers.ts";
 import { LEVEL_SIZE, ROOT_LEVEL } from "../machine/pte.ts";
 import type { Mm } from "../mm/mm.ts";
 
@@ -84,16 +84,18 @@ function randomSlot(
 
 /**
  * A slot that the kernel picks: one whose upper entries can be linked at the highest useful level, at a random place (as mmap's own
- * base is random), in the mmap area if it has room; if no such slot is free anywhere, one for the next lower level. -ENOMEM if there is none.
+ * base is random), in the mmap area if it has room; if no such slot is free anywhere, one for the next lower level, down to `lowest`. -ENOMEM if there is
+ * none.
  */
-export function pickSlot(mm: Mm, size: number, offset: number, random: () => number): Slot | number {
+export function pickSlot(mm: Mm, size: number, offset: number, random: () => number, lowest = 1): Slot | number {
   // The first GiB stays free for the program and its heap: an unlucky choice must not stop brk from growing.
   const areas: Gap[] = [
     { start: PUD_SIZE, end: mm.mmapBase },
     { start: MMAP_MIN_ADDR, end: TASK_SIZE },
   ];
-  const units = size > LARGE_WINDOW ? [PGD_SIZE, PUD_SIZE, PMD_SIZE] : [PUD_SIZE, PMD_SIZE];
-  for (const unit of units) {
+  const wanted = size > LARGE_WINDOW ? ROOT_LEVEL : Math.max(lowest, 2);
+  for (let level = wanted; level >= lowest; level--) {
+    const unit = LEVEL_SIZE[level];
     for (const area of areas) {
       const slot = randomSlot(mm, area, size, offset, unit, random);
       if (slot !== undefined) return slot;
@@ -117,6 +119,13 @@ export interface LinkExtent {
 /** The end of what a window's entries may cover: its slot's if nothing of the region lies beyond the window, else its own. */
 export const linkEnd = (window: LinkExtent): number =>
   window.toEnd ? window.slotEnd : window.slotStart + window.length;
+
+/** Whether all of [start, end), addresses in the window, can be linked at `level` or above: what huge leaves one level below need. */
+export function linksAt(window: LinkExtent, start: number, end: number, level: number): boolean {
+  const unit = LEVEL_SIZE[level];
+  if ((window.slotStart - window.offset) % unit !== 0) return false;
+  return alignDown(start, unit) >= window.slotStart && alignUp(end, unit) <= linkEnd(window);
+}
 
 /**
  * The highest level at which the entry covering `va` (inside the slot) may point at a region table: 3 is a root entry of 512 GiB, 2 covers

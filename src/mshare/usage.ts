@@ -1,22 +1,24 @@
 // What windows and regions hold, counted from the page tables: RssMshare, resident, and the numbers of smaps. Reads only; used by stat and procfs.
-import { PAGE_SIZE, type Pfn } from "../base/numbers.ts";
-import { PTE_A, PTE_D } from "../machine/pte.ts";
-import { FRAME_DIRTY, KIND_ANON, KIND_SHMEM, KIND_ZERO } from "../mm/frame.ts";
+import { PAGE_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
+import { LEVEL_SIZE, PTE_A, PTE_D } from "../machine/pte.ts";
+import { FRAME_DIRTY, KIND_ANON, KIND_HUGETLB, KIND_SHMEM, KIND_ZERO } from "../mm/frame.ts";
+import { hugetlbLeaves, isPrivateHuge } from "../mm/hugetlb-vma.ts";
 import type { MemoryManager } from "../mm/memory-manager.ts";
 import type { Mm } from "../mm/mm.ts";
 import { PTE_PRESENT, forEachLeaf, readLeaf } from "../mm/page-table.ts";
 import type { Vma } from "../mm/vma.ts";
 import { MshareWindow } from "./window.ts";
 
-/** Calls `visit` for each present leaf entry of [start, end) in the tables of `mm`; tables of others that it links count. */
+/** Calls `visit` for each present leaf entry of [start, end) in the tables of `mm` but those of hugetlb pages; tables of others that it links count. */
 export function forEachPresent(
   mm: Mm,
   start: number,
   end: number,
   visit: (pfn: Pfn, pte: number, va: number, size: "page" | "huge") => void,
 ): void {
-  forEachLeaf(mm.memory.ram, mm.root, start, end, (va, pte, size) => {
-    visit((pte >>> 10) as Pfn, pte, va, size);
+  const { ram, frames } = mm.memory;
+  forEachLeaf(ram, mm.root, start, end, (va, pte, size) => {
+    if (frames.kind[pte >>> 10] !== KIND_HUGETLB) visit((pte >>> 10) as Pfn, pte, va, size);
   });
 }
 
@@ -37,7 +39,13 @@ export class FrameSet {
     this.#count++;
   }
 
+  /** `count` frames from `first`, those of one huge page. */
+  addRun(first: Pfn, count: number): void {
+    for (let pfn = first; pfn < first + count; pfn++) this.add(asPfn(pfn));
+  }
+
   addPresent(mm: Mm, start: number, end: number): void {
+    for (const { head, level } of hugetlbLeaves(mm, start, end)) this.addRun(head, LEVEL_SIZE[level] / PAGE_SIZE);
     forEachPresent(mm, start, end, (pfn) => {
       this.add(pfn);
     });
@@ -84,7 +92,10 @@ export interface WindowUsage {
   referenced: number;
   /** Copies of a private window. */
   anonymous: number;
-  /** Region pages among `rss`: all but the copies. */
+  /** Hugetlb pages, which count in nothing else but `mshare`: of the region, and copies. */
+  sharedHugetlb: number;
+  privateHugetlb: number;
+  /** Region pages, hugetlb ones too: all but the copies. */
   mshare: number;
   /** Those among them that huge leaves of the region map. */
   shmemHuge: number;
@@ -102,6 +113,8 @@ export function windowUsage(window: MshareWindow): WindowUsage {
     privateDirty: 0,
     referenced: 0,
     anonymous: 0,
+    sharedHugetlb: 0,
+    privateHugetlb: 0,
     mshare: 0,
     shmemHuge: 0,
   };
@@ -128,6 +141,7 @@ export function windowUsage(window: MshareWindow): WindowUsage {
     else usage[dirty ? "privateDirty" : "privateClean"] += PAGE_SIZE;
   });
   usage.mshare = usage.rss;
+  addHugetlb(window, usage, sharers);
   if (window.isPrivate) addCopies(window, usage);
   return usage;
 }
@@ -137,6 +151,30 @@ function isUsedInViews(host: Mm, va: number): boolean {
   const { ram } = host.memory;
   for (const { mm } of host.mirrors) if (mm.viewOf === host && (readLeaf(ram, mm.root, va) & PTE_A) !== 0) return true;
   return false;
+}
+
+/** Hugetlb pages: the region's, where a private window has no copy, and the copies. */
+function addHugetlb(window: MshareWindow, usage: WindowUsage, sharers: number): void {
+  const { mm, view, slotStart } = window;
+  const { frames } = mm.memory;
+  const { space, start } = spaceOf(window);
+  const count = (users: number, level: number): void => {
+    usage[users > 1 ? "sharedHugetlb" : "privateHugetlb"] += LEVEL_SIZE[level];
+  };
+  for (const { head, level, va } of hugetlbLeaves(space, start, start + window.length)) {
+    if (isPrivateHuge(mm, head) || (window.isPrivate && isHugeCopy(mm, va + slotStart - start))) continue;
+    const twice = view !== null && readLeaf(mm.memory.ram, view.mm.root, va) !== 0 ? 1 : 0;
+    count(frames.mapcount[head] - twice + sharers, level);
+    usage.mshare += LEVEL_SIZE[level];
+  }
+  if (!window.isPrivate) return;
+  for (const { head, level } of hugetlbLeaves(mm, slotStart, slotStart + window.length))
+    if (isPrivateHuge(mm, head)) count(frames.mapcount[head], level);
+}
+
+function isHugeCopy(mm: Mm, va: number): boolean {
+  const [leaf] = hugetlbLeaves(mm, va, va + PAGE_SIZE);
+  return leaf !== undefined && isPrivateHuge(mm, leaf.head);
 }
 
 function isCopy(mm: Mm, va: number): boolean {

@@ -6,6 +6,9 @@ import { TASK_SIZE } from "../base/limits.ts";
 import { PMD_SIZE, type Pfn } from "../base/numbers.ts";
 import { ENTRIES, PTE_D, PTE_W, ptePfn } from "../machine/pte.ts";
 import { KIND_ZERO } from "../mm/frame.ts";
+import { hugetlbLeaves, isHugetlb, poolOf } from "../mm/hugetlb-vma.ts";
+import { hostLeaf, mirrorLeaf } from "../mm/hugetlb-window.ts";
+import type { HugePool } from "../mm/hugetlb.ts";
 import type { Mirror, Mm } from "../mm/mm.ts";
 import { PTE_PRESENT, ensureTable, findTable, freeTables, nextMappedAddress } from "../mm/page-table.ts";
 import { zapTables } from "../mm/rmap.ts";
@@ -55,6 +58,8 @@ export class View {
   fill(hostVa: number): number {
     const { mm, host } = this;
     const { ram } = mm.memory;
+    const vma = host.vmas.lookup(hostVa);
+    if (vma !== null && isHugetlb(vma)) return this.#fillHuge(hostVa, poolOf(vma));
     if (thpWord(mm, hostVa) !== 0) return 0;
     // A leaf for a leaf; but a PTE table that is there may be linked.
     if (thpWord(host, hostVa) !== 0) {
@@ -67,11 +72,21 @@ export class View {
     return 0;
   }
 
+  /** As fill, where a hugetlb page may be. */
+  #fillHuge(hostVa: number, pool: HugePool): number {
+    const { mm, host } = this;
+    const leaf = hostLeaf(host, hostVa, pool.size);
+    const table = ensureTable(mm, hostVa, pool.level);
+    if (table === 0) return -ENOMEM;
+    return leaf === null || mirrorLeaf(mm, table, leaf.index, leaf) ? 0 : -ENOMEM;
+  }
+
   /** Fills all tables of [start, end) that the host has. Stops where memory is short. */
   fillAll(start: number, end: number): void {
     const { host } = this;
     const next = (va: number): number => nextMappedAddress(host.memory.ram, host.root, va, end);
     for (let va = next(start); va < end; va = next(va - (va % PMD_SIZE) + PMD_SIZE)) if (this.fill(va) < 0) return;
+    for (const leaf of hugetlbLeaves(host, start, end)) if (this.fill(leaf.va) < 0) return;
   }
 
   /** No window uses it any more: its entries and tables go with `gather`. */

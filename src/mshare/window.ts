@@ -236,8 +236,8 @@ export class MshareWindow implements Window, LinkedWindow {
     region.reconsider();
   }
 
-  unshare(va: number): Pfn {
-    return this.privatePart === null ? ensureTable(this.mm, va, 0) : this.privatePart.unshare(va);
+  unshare(va: number, level = 0): Pfn {
+    return this.privatePart === null ? ensureTable(this.mm, va, level) : this.privatePart.unshare(va, level);
   }
 
   fork(child: Mm, vma: Vma, gather: Gather): boolean {

@@ -9,6 +9,7 @@ import { MSHARE_FIXED, MSHARE_POPULATE, MSHARE_RDONLY } from "../../mshare/abi.t
 import { attachWindow } from "../../mshare/attach.ts";
 import { RLIMIT_AS } from "../rlimit.ts";
 import type { Task } from "../task.ts";
+import { HugetlbFile } from "./hugetlbfs.ts";
 import { RegionFile } from "./region-file.ts";
 
 /** _IOW('x', 0, struct mshare_create) and _IOW('x', 1, struct mshare_unmap). */
@@ -77,7 +78,8 @@ function createMapping(task: Task, file: RegionFile, arg: number): number {
 function mappedObject(task: Task, fd: number, prot: number, flags: number, offset: number) {
   const file = task.files.io(fd);
   if (file === undefined) return -EBADF;
-  if (file instanceof RegionFile || (flags & mman.MAP_HUGETLB) !== 0) return -EINVAL;
+  if (file instanceof RegionFile) return -EINVAL;
+  if ((flags & mman.MAP_HUGETLB) !== 0 && !(file instanceof HugetlbFile)) return -EINVAL;
   return file.mmap({ prot, flags, offset });
 }
 

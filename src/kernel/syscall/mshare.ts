@@ -2,11 +2,12 @@
 import { E2BIG, EBADF, EINVAL, ENXIO, EPERM, ESRCH } from "../../base/errno.ts";
 import { copyFromUser, copyToUser } from "../../mm/usercopy.ts";
 import type { VmFile } from "../../mm/vma.ts";
-import { MAP_ANONYMOUS } from "../../mm/constants.ts";
+import { MAP_ANONYMOUS, MAP_HUGETLB } from "../../mm/constants.ts";
 import * as abi from "../../mshare/abi.ts";
 import { attachWindow, detachWindow } from "../../mshare/attach.ts";
 import { checkMapFlags } from "../../mshare/region.ts";
 import { O_CLOEXEC, O_RDWR } from "../fs/abi.ts";
+import { HugetlbFile } from "../fs/hugetlbfs.ts";
 import { processOfPidfd } from "../fs/pidfd.ts";
 import { RegionFile, RegionInode } from "../fs/region-file.ts";
 import { ownerOf } from "../mshare-boot.ts";
@@ -82,6 +83,7 @@ function mappedObject(task: Task, args: abi.MapArgs): VmFile | null | number {
   const file = task.files.io(args.objFd);
   if (file === undefined) return -EBADF;
   if (file instanceof RegionFile) return -EINVAL;
+  if ((args.flags & MAP_HUGETLB) !== 0 && !(file instanceof HugetlbFile)) return -EINVAL;
   return file.mmap({ prot: args.prot, flags: args.flags, offset: Number(args.objOffset) });
 }
 

@@ -124,8 +124,21 @@ function gather(mm: Mm, vma: Vma): MemSizeStats {
   }
   const usage = windowUsage(window);
   const { rss, pss, pssDirty, referenced, mshare, shmemHuge } = usage;
+  const { sharedHugetlb, privateHugetlb } = usage;
   const { sharedClean, sharedDirty, privateClean, privateDirty } = usage;
-  const known = { pss, pssDirty, referenced, mshare, shmemHuge, sharedClean, sharedDirty, privateClean, privateDirty };
+  const known = {
+    pss,
+    pssDirty,
+    referenced,
+    mshare,
+    shmemHuge,
+    sharedClean,
+    sharedDirty,
+    privateClean,
+    privateDirty,
+    sharedHugetlb,
+    privateHugetlb,
+  };
   return Object.assign(stats, known, { resident: rss });
 }
 
