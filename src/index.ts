@@ -52,6 +52,8 @@ export interface MachineOptions {
   share?: boolean;
   /** Bytes of a swap device, in use from the start: /dev/swap. Default: none. */
   swap?: number | undefined;
+  /** Huge pages of 2 MiB in the pool from the start (vm.nr_hugepages). Default: none. */
+  hugepages?: number | undefined;
   /** How translations are taken away: see docs/mshare.md. Default: "mask". */
   tlbFlush?: TlbFlush;
   /** vm.overcommit_memory. Default: 0. */
@@ -134,12 +136,14 @@ export class Machine {
       kernel: {
         seed: options.seed,
         swapPages: swapPages(options.swap),
+        hugepages: options.hugepages,
         share: options.share ?? true,
         strace: options.strace,
         verify: options.verify ?? false,
       },
       files: { mounts, files: Object.entries(options.files ?? {}).map(([path, data]) => fileOf(path, data)) },
     });
+    checkHugepages(this.kernel, options.hugepages ?? 0);
     const { onFatalSignal } = options;
     if (onFatalSignal !== undefined) {
       this.kernel.onFatalSignal = (task, info) => {
@@ -305,6 +309,12 @@ function swapPages(bytes: number | undefined): number | undefined {
       2,
     );
   return pages;
+}
+
+function checkHugepages(kernel: Kernel, wanted: number): void {
+  const { total } = kernel.memory.hugetlb.defaultPool;
+  if (total !== wanted)
+    throw new MachineError(`${wanted} huge pages: memory has room for ${total}; use fewer, or more memory`, 2);
 }
 
 function checkSizes(memory: number, harts: number): void {

@@ -34,6 +34,13 @@ export function parseHarts(text: string): number {
   return harts;
 }
 
+/** A number of things, 0 or more. */
+export function parseCount(text: string): number {
+  const count = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(count)) throw new InvalidArgumentError("A whole number is needed.");
+  return count;
+}
+
 /** A seed: a whole number from 0 to 2^53 - 1. */
 export function parseSeed(text: string): number {
   const seed = Number(text);

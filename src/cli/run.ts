@@ -13,7 +13,7 @@ import {
   type TlbFlush,
 } from "../index.ts";
 import { comparisonJson, comparisonTable, countersJson, countersTable } from "../report/counters.ts";
-import { parseEnv, parseHarts, parseMemory, parseMount, parseSeed, parseSize } from "./options.ts";
+import { parseCount, parseEnv, parseHarts, parseMemory, parseMount, parseSeed, parseSize } from "./options.ts";
 import { parsePc, startProfile } from "./profile.ts";
 
 /** Options that every command which makes machines has. */
@@ -23,6 +23,7 @@ export interface MachineFlags {
   memory: number;
   seed?: number;
   swap?: number;
+  hugepages?: number;
   tlbFlush: TlbFlush;
   verify?: boolean;
 }
@@ -54,6 +55,7 @@ export function machineOptions(command: Command, defaults: { harts: string; memo
         .default(parseMemory(defaults.memory), defaults.memory),
     )
     .option("--swap <size>", "a swap device that is on from the start", parseSize)
+    .option("--hugepages <n>", "huge pages of 2 MiB in the pool (vm.nr_hugepages)", parseCount)
     .option("--seed <n>", "make clock and chance from a number: the same seed, the same run", parseSeed)
     .addOption(
       new Option(
@@ -155,9 +157,19 @@ async function run(path: string, args: string[], flags: RunFlags): Promise<numbe
   return shared.status;
 }
 
-export const pickMachine = ({ engine, harts, memory, seed, swap, tlbFlush, verify }: MachineFlags): MachineOptions => ({
+export const pickMachine = ({
   engine,
   harts,
+  hugepages,
+  memory,
+  seed,
+  swap,
+  tlbFlush,
+  verify,
+}: MachineFlags): MachineOptions => ({
+  engine,
+  harts,
+  hugepages,
   memory,
   seed,
   swap,

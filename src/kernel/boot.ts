@@ -70,6 +70,7 @@ export function boot(options: BootOptions): Kernel {
 
   // 2. Memory, and the regions on top of it.
   const memory = new MemoryManager(hardware, { random: fraction, verify: verify ?? false, ...options.memory });
+  memory.hugetlb.defaultPool.setMax(options.kernel.hugepages ?? 0);
   const mshare = new MshareManager(memory, { share, random: fraction });
 
   // 3. The kernel, with the tables that exist once.

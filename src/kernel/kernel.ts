@@ -48,6 +48,8 @@ export interface KernelOptions {
   verify?: boolean | undefined;
   /** Pages of a swap device, in use from the start; none by default. */
   swapPages?: number | undefined;
+  /** Huge pages of 2 MiB to have in the pool, as far as there is room; none by default. */
+  hugepages?: number | undefined;
   /** Print each system call. */
   strace?: ((line: string) => void) | undefined;
 }
