@@ -32,6 +32,7 @@ import { linkVma, mergeNewRange } from "./merge.ts";
 import type { Mm } from "./mm.ts";
 import { type Detached, checkSlots, completeUnmap, gatherVmas, replaceRange } from "./munmap.ts";
 import { populate } from "./populate.ts";
+import { hugeArea } from "./thp-area.ts";
 import {
   VM_ACCOUNT,
   VM_DONTDUMP,
@@ -137,7 +138,10 @@ function doMmap(mm: Mm, request: MmapRequest): number {
   if (mm.vmas.size > MAX_MAP_COUNT) return -ENOMEM;
 
   let vmFlags = protFlags(prot) | mapFlags(flags) | mm.defFlags | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
-  const addr = mm.getUnmappedArea({ addr: hint, length, fixed, align: huge?.size ?? PAGE_SIZE });
+  const picks = !fixed && hint === 0 && unmappable === undefined && huge === null;
+  const addr = picks
+    ? hugeArea(mm, length, { object: file?.object ?? kindOf(flags), offset: request.offset })
+    : mm.getUnmappedArea({ addr: hint, length, fixed, align: huge?.size ?? PAGE_SIZE });
   if (addr < 0) return addr;
   if ((flags & MAP_FIXED_NOREPLACE) !== 0 && mm.vmas.intersection(addr, addr + length) !== null) return -EEXIST;
   if ((flags & MAP_LOCKED) !== 0 && !canDoMlock(mm)) return -EPERM;
@@ -165,6 +169,8 @@ function doMmap(mm: Mm, request: MmapRequest): number {
     populate(mm, addr, length, { ignoreErrors: true });
   return addr;
 }
+
+const kindOf = (flags: number): "private" | "shared" => ((flags & MAP_SHARED) !== 0 ? "shared" : "private");
 
 function anonymousFlags(flags: number, vmFlags: number): number {
   switch (flags & MAP_TYPE) {

@@ -11,6 +11,7 @@ import type { Mm } from "./mm.ts";
 import { movePages } from "./move-pages.ts";
 import { checkSlots, munmap } from "./munmap.ts";
 import { populate } from "./populate.ts";
+import { hugeArea } from "./thp-area.ts";
 import {
   VM_ACCOUNT,
   VM_DONTEXPAND,
@@ -84,7 +85,8 @@ function grow(mm: Mm, addr: number, oldLength: number, newLength: number, flags:
   if (oldLength === vma.end - addr && isExpandable(vma, more)) {
     result = expand(mm, vma, more) < 0 ? -ENOMEM : addr;
   } else if ((flags & MREMAP_MAYMOVE) !== 0) {
-    const target = mm.getUnmappedArea({ addr: 0, length: newLength, fixed: false });
+    const contents = { object: vma.object ?? ("private" as const), offset: vma.pageIndex(addr) * PAGE_SIZE };
+    const target = hugeArea(mm, newLength, contents);
     result = target < 0 ? target : move(mm, vma, addr, oldLength, newLength, target, flags);
   }
   if (result >= 0 && locked) populate(mm, result + oldLength, more, { ignoreErrors: true });
