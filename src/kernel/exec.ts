@@ -81,10 +81,11 @@ function* execThreaded(task: Task, program: Program): Generator<Wait, number> {
   process.execTask = task;
   for (const thread of process.threads.values()) if (thread !== task) kernel.signals.interrupt(thread);
   while (othersRemain(process) && !process.exiting) {
-    yield* wait(task, kernel.signals.threadGone, { uninterruptible: true });
+    // SIGKILL ends it, with threads left that a tracer has not waited for.
+    if ((yield* wait(task, kernel.signals.threadGone, { uninterruptible: true })) === "signal") break;
   }
   process.execTask = null;
-  if (process.exiting) {
+  if (process.exiting || othersRemain(process)) {
     program.opened.release();
     program.mm.put();
     return -EAGAIN;
