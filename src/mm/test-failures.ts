@@ -2,6 +2,7 @@
 // and once more with all allocations failing from that one on. Each time: the errno is Linux's, memory adds up, the state is what it was where the call promises
 // that, the call works when it is made again, and at the end no frame is missing. Used by the tests of mm and mshare; not for production code.
 import { expect } from "vitest";
+import { asPfn } from "../base/numbers.ts";
 import type { MemoryManager } from "./memory-manager.ts";
 import type { Mm } from "./mm.ts";
 import { copyFromUser } from "./usercopy.ts";
@@ -20,6 +21,8 @@ export interface Sweep<S> {
   readonly unchanged: ((state: S) => string) | null;
   /** What can be read at the end, which must not depend on whether there was a failure on the way. */
   readonly contents: (state: S) => string;
+  /** Once more with memory that has no contiguous block left: neither 2 MiB nor a hugetlb page can be made. */
+  readonly withoutBlocks?: boolean;
   /** Takes everything down. */
   readonly end: (state: S) => void;
 }
@@ -40,6 +43,21 @@ export function sweepFailures<S>(sweep: Sweep<S>): number {
   const usual = sweep.prepare();
   const result = sweep.call(usual);
   const contents = finish(usual);
+  /** The call has come to `found`: that is one of its failures and has changed nothing, and it works when it is made again. */
+  const checkFailed = (state: S, before: string | undefined, found: Outcome, what: string): void => {
+    expect(sweep.failures, what).toContain(found);
+    if (before !== undefined) expect(sweep.unchanged!(state), what).toBe(before);
+    expect(sweep.call(state), `${what}, again`).toBe(result);
+  };
+  if (sweep.withoutBlocks === true) {
+    const what = "no contiguous block";
+    const state = sweep.prepare();
+    const before = sweep.unchanged?.(state);
+    const found = withoutBlocks(memory, () => sweep.call(state));
+    memory.verify();
+    if (found !== result) checkFailed(state, before, found, what);
+    expect(finish(state), what).toBe(contents);
+  }
   for (let at = 1; ; at++) {
     for (const kind of ["once", "from then on"] as const) {
       const state = sweep.prepare();
@@ -55,14 +73,24 @@ export function sweepFailures<S>(sweep: Sweep<S>): number {
       const what = `allocation ${at} fails, ${kind}`;
       memory.verify();
       if (found !== result) {
-        expect(sweep.failures, what).toContain(found);
         expect(left, what).toBeLessThanOrEqual(0);
-        if (before !== undefined) expect(sweep.unchanged!(state), what).toBe(before);
-        expect(sweep.call(state), `${what}, again`).toBe(result);
+        checkFailed(state, before, found, what);
       }
       expect(finish(state), what).toBe(contents);
       if (left > 0) return at - 1;
     }
+  }
+}
+
+/** Calls while the frame allocator has single frames only. */
+function withoutBlocks<T>({ frames }: MemoryManager, call: () => T): T {
+  const { allocateBlock, allocateContiguous } = frames;
+  frames.allocateBlock = frames.allocateContiguous = () => asPfn(0);
+  try {
+    return call();
+  } finally {
+    frames.allocateBlock = allocateBlock;
+    frames.allocateContiguous = allocateContiguous;
   }
 }
 

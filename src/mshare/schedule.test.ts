@@ -145,7 +145,7 @@ const turns = fc.array(
 );
 
 describe.each(MODES)("random programs and interleavings, $tlbFlush, share: $share", (mode) => {
-  const numRuns = Number(process.env.MSHARE_SCHEDULE_RUNS ?? 20);
+  const numRuns = Number(process.env.MSHARE_SCHEDULE_RUNS ?? 10);
   const seed = Number(process.env.MSHARE_SCHEDULE_SEED ?? 1);
   it(`${numRuns} with seed ${seed}`, { timeout: 3_600_000 }, () => {
     const explorer = new Explorer(mode);
