@@ -57,6 +57,7 @@ export class Subpool {
     this.max = max;
     this.min = min;
     this.reserved = Math.max(0, min);
+    pool.subpools.add(this);
   }
 
   /** hugepage_subpool_get_pages: `pages` more are wanted. How many of them the pool must reserve, or -1: over the maximum. */
@@ -81,6 +82,7 @@ export class Subpool {
 
   /** Its file system is unmounted, all files are gone. */
   end(): void {
+    this.pool.subpools.delete(this);
     if (this.min !== -1) this.pool.unreserve(this.min);
   }
 }

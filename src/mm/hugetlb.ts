@@ -37,6 +37,8 @@ export class HugePool {
   max = 0;
   /** The most surplus pages there may be on demand. */
   overcommit = 0;
+  /** The shares of mounted file systems. */
+  readonly subpools = new Set<Subpool>();
   readonly #free: Pfn[] = [];
 
   constructor(memory: MemoryManager, pages: Map<number, HugePage>, level: number) {
@@ -66,6 +68,11 @@ export class HugePool {
   /** The first frames of all its pages, for verify. */
   heads(): number[] {
     return [...this.#pages].filter(([, page]) => page.pool === this).map(([pfn]) => pfn);
+  }
+
+  /** Pages in use whose reservation comes back when they are freed, for verify. */
+  restoring(): number {
+    return [...this.#pages.values()].filter((page) => page.pool === this && page.restoreReserve).length;
   }
 
   /** nr_hugepages: makes the pool as close to `count` as memory allows. What is in use or reserved stays, as surplus (set_max_huge_pages). */

@@ -16,6 +16,7 @@ import {
   KIND_TABLE,
   KIND_ZERO,
 } from "./frame.ts";
+import { checkPools } from "./hugetlb-verify.ts";
 import { hugetlbOf, isHugetlb, isPrivateHuge, poolOf } from "./hugetlb-vma.ts";
 import type { MemoryManager, TlbEntry } from "./memory-manager.ts";
 import { Mm } from "./mm.ts";
@@ -68,7 +69,7 @@ class Verification {
     this.#checkObjects();
     this.#huge.checkBlocks();
     this.#checkFrames();
-    this.#checkPools();
+    this.#problems.push(...checkPools(this.#memory, this.#hugetlbMapped));
     this.#checkSwap();
     this.#problems.push(...checkCharges(this.#memory));
     this.#checkCommit();
@@ -234,20 +235,6 @@ class Verification {
       this.#problems.push(`${where()} has page index ${frames.index[head]}, its place is ${index}`);
     if (!isPrivate && hugetlbOf(rules.vma)!.huge(index) !== head)
       this.#problems.push(`${where()} is not the page of its file`);
-  }
-
-  /** The pools: their counts, and every frame of theirs. */
-  #checkPools(): void {
-    const { frames, hugetlb } = this.#memory;
-    this.#expect("hugetlb leaves", hugetlb.mapped, this.#hugetlbMapped);
-    this.#expect("frames of hugetlb pools", frames.used[KIND_HUGETLB], hugetlb.totalFrames);
-    for (const pool of hugetlb.pools) {
-      const name = `pool of ${pool.size / 1024} kB pages:`;
-      const used = pool.heads().filter((head) => frames.refcount[head] > 0).length;
-      this.#expect(`${name} free`, pool.free, pool.total - used);
-      if (pool.reserved < 0 || pool.reserved > pool.free)
-        this.#problems.push(`${name} ${pool.reserved} reserved of ${pool.free} free`);
-    }
   }
 
   /** The entry maps the page that the VMA says. */
