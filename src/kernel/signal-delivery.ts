@@ -50,7 +50,9 @@ export function returnToUser(task: Task): boolean {
     if (task.trace?.callEnded && stopAfterCall(task)) return false;
     if (task.callNr >= 0) prepareRestart(task);
     if (process.continueNotice !== "none") task.kernel.signals.tellContinued(task);
-    if ((task.jobctl & JOBCTL_PENDING_MASK) !== 0 && injected === null) {
+    // SIGKILL comes before all stops (Linux's complete_signal makes the process exit at once).
+    if (task.fatalSignalPending()) injected = null;
+    else if ((task.jobctl & JOBCTL_PENDING_MASK) !== 0 && injected === null) {
       if ((task.jobctl & JOBCTL_STOP_PENDING) !== 0 && signalStop(task, 0)) return false;
       if ((task.jobctl & JOBCTL_TRAP_MASK) !== 0 && jobctlTrap(task)) return false;
     }
@@ -95,9 +97,10 @@ export function returnToUser(task: Task): boolean {
   return true;
 }
 
-/** Takes the next pending signal of `set` off the queues, the task's own first; null if there is none. */
+/** Takes the next pending signal of `set` off the queues: SIGKILL, else the task's own first; null if there is none. */
 export function dequeue(task: Task, set: SigSet): SigInfo | null {
   const { process } = task;
+  if (task.fatalSignalPending()) set &= sigbit(SIGKILL);
   const own = nextSignal(task.pending.set & set);
   const signo = own !== 0 ? own : nextSignal(process.pending.set & set);
   if (signo === 0) return null;
