@@ -84,6 +84,18 @@ const PROGRAMS: readonly Program[] = [
     ["0 lmap 0+1", "0 lshared 1+1", "0 store l0", "0 store l1"],
     ["0@0 fork 1; store l0; store l1", "0@1 lpageout 0+2; load l0", "1@2 load l0; store l0; load l1"],
   ),
+  {
+    name: "a huge leaf is split by a protection",
+    setup: SHARED,
+    tasks: ["0@0 protect 2+1 r; unmap 3+1", "1@1 store w0.3; store w0.2", "1@2 load w0.3"],
+    huge: true,
+  },
+  {
+    name: "a huge leaf is split where a window links its page table",
+    setup: ["0 attach rw", "1 attach ro", "0 store w0.3", "1 load w0.3"],
+    tasks: ["2@0 attach rw odd; store w0.3", "0@1 store w0.3; store w0.4", "1@2 load w0.2"],
+    huge: true,
+  },
 ];
 
 const MODES = (["mask", "list", "all"] as const).flatMap((tlbFlush) =>

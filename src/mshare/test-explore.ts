@@ -28,6 +28,7 @@ interface Choice {
 export class Explorer {
   readonly #options: ExploreOptions;
   #machine: HartMachine | null = null;
+  #memoryBytes = 0;
   /** Interleavings run, and steps verified. */
   schedules = 0;
   steps = 0;
@@ -94,7 +95,8 @@ export class Explorer {
     const log: Turn[] = [];
     this.schedules++;
     try {
-      this.#machine ??= this.#newMachine();
+      const memoryBytes = program.huge === true ? 6 * 2 ** 20 : 2 ** 20;
+      if (this.#machine === null || this.#memoryBytes !== memoryBytes) this.#machine = this.#newMachine(memoryBytes);
       const run = new ScheduledRun(this.#machine, program, { share: this.#options.share });
       body(run, log);
       run.end();
@@ -117,9 +119,10 @@ export class Explorer {
     return new Error(lines.join("\n"), { cause: error });
   }
 
-  #newMachine(): HartMachine {
+  #newMachine(memoryBytes: number): HartMachine {
     const { tlbFlush, harts = 3, wrapTlb } = this.#options;
-    return new HartMachine({ tlbFlush, harts, ...(wrapTlb && { wrapTlb }) });
+    this.#memoryBytes = memoryBytes;
+    return new HartMachine({ tlbFlush, harts, memoryBytes, ...(wrapTlb && { wrapTlb }) });
   }
 }
 

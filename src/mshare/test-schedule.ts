@@ -11,6 +11,7 @@
 //   lmap 0+2, lshared 0+2, lunmap 0+2, lprotect 0+2 r, ldontneed 0+2, lpageout 0+2, lmove 0 2                     own memory
 import { EINVAL, ENOMEM, ENXIO } from "../base/errno.ts";
 import * as mman from "../mm/constants.ts";
+import { KIND_SHMEM } from "../mm/frame.ts";
 import type { Mm } from "../mm/mm.ts";
 import { reclaim } from "../mm/reclaim.ts";
 import { TestFile } from "../mm/test-space.ts";
@@ -34,6 +35,8 @@ export interface Program {
   readonly name: string;
   readonly setup: readonly string[];
   readonly tasks: readonly string[];
+  /** The region's pages lie at the end of a mapping with a huge page: pages 0 to 3 are its last ones. */
+  readonly huge?: boolean;
 }
 
 interface Task {
@@ -86,8 +89,20 @@ export class ScheduledRun {
     region.setSize(REGION_PAGES * PAGE);
     this.#processes[0].descriptor = this.#model.processes[0].descriptor = true;
     this.#owner(0).descriptors = true;
+    memory.thp.setShmemEnabled(program.huge === true ? "always" : "never");
     this.#call(0, `map 0+${PAGES}`);
+    if (program.huge === true) this.#mapHuge();
     for (const line of program.setup) this.#setUp(line);
+    const leaves = memory.frames.hugeMapped[KIND_SHMEM];
+    if (program.huge === true && leaves === 0) throw new Error("there is no huge leaf");
+  }
+
+  /** The whole region is one mapping; the model knows its last pages. */
+  #mapHuge(): void {
+    const flags = mman.MAP_SHARED | mman.MAP_FIXED | mman.MAP_ANONYMOUS;
+    const request = { offset: 0, size: REGION_PAGES * PAGE, prot: RW, flags, objOffset: 0n, file: null };
+    expectSame("result of mapping", this.#region.map({ ...request, addressSpaceLimit: Infinity }), 0);
+    this.#model.map(0, PAGES, false);
   }
 
   /** Tasks that can go on. */
