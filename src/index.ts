@@ -127,7 +127,12 @@ export class Machine {
     const mounts = (options.mounts ?? []).map((mount) => ({ fs: openMount(mount), at: utf8ToByteString(mount.guest) }));
     // 2. The hardware: RAM, harts and their engine.
     allowRelaxedMultiplyAdd();
-    const hardware = optimizedLate(() => createHardware({ memoryBytes, harts, engine: options.engine ?? "jit" }));
+    const hardware = createHardware({
+      memoryBytes,
+      harts,
+      engine: options.engine ?? "jit",
+      compile: (bytes) => optimizedLate(() => new WebAssembly.Module(bytes)),
+    });
     // 3. The kernel on it, with its files.
     this.kernel = boot({
       hardware,

@@ -33,6 +33,8 @@ export interface HardwareOptions {
   engine?: Engine;
   /** Jumps to a place before the JIT compiles it (default: what was measured best). */
   jitThreshold?: number;
+  /** Compiles the interpreter, whose module the host may want to treat in a way of its own. */
+  compile?: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
 }
 
 /** Counters of the machine since it was created. */
@@ -126,8 +128,9 @@ export function createHardware(options: HardwareOptions): Hardware {
     instret: (hart, left) => hartAt(hart).instretWith(left),
     time: () => hardware.readTime(),
   });
-  const jit =
-    options.engine === "jit" ? new Jit({ memory, layout, ram, code, threshold: options.jitThreshold }) : undefined;
+  const prefetch = (hart: number, va: number): boolean => mmu.prefetch(hart, va);
+  const threshold = options.jitThreshold;
+  const jit = options.engine === "jit" ? new Jit({ memory, layout, ram, code, prefetch, threshold }) : undefined;
   const imports = {
     load: mmu.load,
     store: mmu.store,
@@ -140,7 +143,7 @@ export function createHardware(options: HardwareOptions): Hardware {
     crossing,
     slow: (hart: number, record: number) => slowPath.run(hart, record),
   };
-  const run = createInterpreter(memory, layout, imports, jit?.imports());
+  const run = createInterpreter(memory, layout, imports, jit?.imports(), options.compile);
   const context: HartContext = { buffer: memory.buffer, tlb, run, instructionAt, last: undefined, sampling: undefined };
   for (let id = 0; id < hartCount; id++) harts.push(new Hart(id, layout.harts + id * HART_BYTES, context));
 

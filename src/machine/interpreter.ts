@@ -51,7 +51,7 @@ import {
   TLB_WRITE,
 } from "./layout.ts";
 import { OP_CROSSING, OP_EMPTY, OP_FIRST, OP_ILLEGAL, OP_PAGE_END, OP_SLOW } from "./record.ts";
-import { addWalker } from "./walker.ts";
+import { WALK_SIGNATURE, createWalker } from "./walker.ts";
 import {
   ACCESS_READ,
   ACCESS_WRITE,
@@ -694,12 +694,13 @@ class InterpreterEmitter implements Emitter {
   }
 }
 
-/** Generates, compiles and instantiates the interpreter; with `regions`, it also runs compiled code. */
+/** Generates, compiles (with `compile`) and instantiates the interpreter; with `regions`, it also runs compiled code. */
 export function createInterpreter(
   memory: WebAssembly.Memory,
   layout: Layout,
   imports: EngineImports,
   regions?: RegionImports,
+  compile = (bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module => new WebAssembly.Module(bytes),
 ): EngineRun {
   const builder = new ModuleBuilder(layout.pages);
   const one: Signature = { parameters: [I32], results: [I32] };
@@ -714,6 +715,7 @@ export function createInterpreter(
     crossing: builder.importFunction("crossing", one),
     slow: builder.importFunction("slow", two),
   };
+  const walker = builder.importFunction("walk", WALK_SIGNATURE);
   const regionIndices = regions && {
     threshold: regions.threshold,
     hot: builder.importFunction("hot", told),
@@ -722,11 +724,9 @@ export function createInterpreter(
     type: builder.type(REGION_SIGNATURE),
   };
   if (regions) builder.importTable("regions");
-  const walker = addWalker(builder, layout);
   builder.function(two, "run", (code) => new InterpreterEmitter(code, indices, layout, walker, regionIndices).emit());
-  const module = new WebAssembly.Module(builder.finish());
-  const instance = new WebAssembly.Instance(module, {
-    e: { memory, ...imports, ...(regions as object | undefined) },
+  const instance = new WebAssembly.Instance(compile(builder.finish()), {
+    e: { memory, walk: createWalker(memory, layout), ...imports, ...(regions as object | undefined) },
   });
   return instance.exports.run as EngineRun;
 }

@@ -238,6 +238,15 @@ export class Mmu {
     return this.translate(hart, next, next === 0 ? high + 1 : high, access);
   }
 
+  /** Enters the execute translation of a page, as if it had been fetched from already. False: it is not there, or that would change its entry (A). */
+  prefetch(hart: number, va: number): boolean {
+    const [low, high] = [va >>> 0, Math.floor(va / 2 ** 32)];
+    const need = PTE_U | PTE_X | PTE_A;
+    if (high >>> 15 !== 0 || !this.findLeaf(this.rootOf(hart), low, high) || (this.leaf.pte & need) !== need)
+      return false;
+    return this.translate(hart, low, high, ACCESS_EXECUTE) !== 0;
+  }
+
   /** An instruction fetch at an address: the frame, or 0 for a fault. Enters the TLB; the frame then has a code page. */
   fetch(hart: number, low: number, high: number): number {
     return this.translate(hart, low, high, ACCESS_EXECUTE);

@@ -1,6 +1,6 @@
 // The usual table walk as generated code: a data access that missed the TLB and finds a 4 KiB leaf that allows it, with A (and D) set
 // already and no decoded code in the frame. Everything else is left to mmu.ts, which this must agree with. Used by interpreter.ts.
-import { type Code, I32, I64, type ModuleBuilder, op } from "../wasm/assembler.ts";
+import { type Code, I32, I64, ModuleBuilder, op } from "../wasm/assembler.ts";
 import {
   HART_ROOT,
   HART_TLB,
@@ -133,8 +133,12 @@ class WalkerEmitter {
   }
 }
 
-/** Adds the function (hart, va: i64, size, kind) -> 1: look again, the translation is there; 0: ask mmu.ts. */
-export function addWalker(builder: ModuleBuilder, layout: Layout): number {
-  const signature = { parameters: [I32, I64, I32, I32], results: [I32] } as const;
-  return builder.function(signature, undefined, (code) => new WalkerEmitter(code, layout).emit());
+/** (hart, va: i64, size, kind) -> 1: look again, the translation is there; 0: ask mmu.ts. */
+export const WALK_SIGNATURE = { parameters: [I32, I64, I32, I32], results: [I32] } as const;
+
+/** Makes the walk, as a module of its own: V8 optimizes it when it has been used, not when the interpreter has. */
+export function createWalker(memory: WebAssembly.Memory, layout: Layout): WebAssembly.ExportValue {
+  const builder = new ModuleBuilder(layout.pages);
+  builder.function(WALK_SIGNATURE, "walk", (code) => new WalkerEmitter(code, layout).emit());
+  return new WebAssembly.Instance(new WebAssembly.Module(builder.finish()), { e: { memory } }).exports.walk;
 }

@@ -93,6 +93,8 @@ export interface JitOptions {
   readonly layout: Layout;
   readonly ram: Ram;
   readonly code: CodeCache;
+  /** Enters the execute translation of a page into a hart's TLB, if that can be done without a fault. */
+  readonly prefetch: (hart: number, va: number) => boolean;
   /** Jumps to a place before it is compiled: half of them before it is remembered. */
   readonly threshold?: number | undefined;
 }
@@ -294,11 +296,18 @@ export class Jit {
       else this.compile(hart, [{ entry, frame: region.frame, pc: other, assumptions: region.assumptions }]);
       return;
     }
-    const fits = region.pages.every((guard) => {
-      const now = source.page(guard.va);
+    const fits = (guard: PageGuard, from: TlbSource): boolean => {
+      const now = from.page(guard.va);
       return now?.low === guard.low && now.high === guard.high;
-    });
-    if (!fits) return;
+    };
+    const missing = region.pages.filter((guard) => !fits(guard, source));
+    if (missing.length > 0) {
+      // A process that has not run all of its code yet, or has forgotten where it is. If that cannot be helped, the place is counted anew.
+      for (const { va } of missing) this.options.prefetch(hart, va);
+      const after = new TlbSource(this.options, hart, this.noted);
+      if (!missing.every((guard) => fits(guard, after))) this.options.ram.u32[entry >>> 2] = 0;
+      return;
+    }
     if (++region.misfits < MAX_MISFITS) return;
     this.remove(region);
     this.compileAgain(hart, region);
