@@ -215,6 +215,26 @@ describe("flushes", () => {
     expect(machine.hardware.mmu.flushLeaf(table, index, 1)).toEqual({ harts: 1, entries: 32 });
   });
 
+  it("flushLeaves drops what came from the entries of many tables, and nothing else", () => {
+    const at = (table: number, page: number): number => 2 ** 30 + table * 2 ** 21 + page * 4096;
+    for (let table = 0; table < 8; table++) {
+      for (const page of [3, 7]) {
+        machine.map(at(table, page), machine.frame(), RW);
+        run(LOAD, BigInt(at(table, page)));
+      }
+    }
+    const { mmu } = machine.hardware;
+    const tables = Array.from({ length: 7 }, (_, table) => mmu.walk(machine.root, at(table, 3))!.table);
+    const before = cached().length;
+    // Entry 3 of six tables, and of the seventh both, named one by one.
+    const ranges = [...tables.map((): [number, number] => [0, 3]), [5, 7] as [number, number]];
+    expect(mmu.flushLeaves([...tables, tables[6]], ranges)).toEqual({ harts: 7, entries: 8 });
+    expect(mmu.flushLeaves([...tables, tables[6]], ranges)).toEqual({ harts: 0, entries: 0 });
+    expect(cached().length).toBe(before - 8);
+    expect(cached()).toEqual(expect.arrayContaining([at(0, 7), at(5, 7), at(7, 3), at(7, 7)]));
+    expect(cached()).not.toEqual(expect.arrayContaining([at(6, 7)]));
+  });
+
   it("flushSpace drops one space only; switching back keeps translations", () => {
     machine.map(DATA, machine.frame(), RW);
     run(LOAD, BigInt(DATA));

@@ -52,6 +52,11 @@ export class Mmu {
     return this.tlb.flushLeaf(table, first, count);
   }
 
+  /** flushLeaf for many tables; ranges[i] is the first and last entry of tables[i]. `harts`: the sum over the tables. */
+  flushLeaves(tables: readonly Pfn[], ranges: readonly (readonly [first: number, last: number])[]): FlushResult {
+    return this.tlb.flushLeaves(tables, ranges);
+  }
+
   /** Drops all translations of one address space. */
   flushSpace(root: Pfn): FlushResult {
     return this.tlb.flushSpace(root);

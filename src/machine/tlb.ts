@@ -13,6 +13,7 @@ export const KIND_WRITE = 1;
 export const KIND_EXECUTE = 2;
 const KINDS = 3;
 const INVALID = 0xffffffff;
+const NONE = -1;
 /** The level of the leaf in a source word, above the table's frame number. */
 const LEVEL_SHIFT = 24;
 
@@ -164,6 +165,48 @@ export class Tlb {
     }
     result.harts = harts.size;
     return result;
+  }
+
+  /**
+   * As flushLeaf for many tables, in one pass over the slots: ranges[i] is first and last of tables[i]. `harts`: the sum over the tables. The cost is that of
+   * looking at every translation that is cached once, however many tables there are.
+   */
+  flushLeaves(tables: readonly Pfn[], ranges: readonly (readonly [first: number, last: number])[]): FlushResult {
+    // Where a table's ranges begin in the list, and for each the next one of the same table.
+    const heads = new Map<number, number>();
+    const next = new Int32Array(tables.length);
+    tables.forEach((table, i) => {
+      if (this.cachedFrom[table] === 0) return;
+      if (ranges[i][1] - ranges[i][0] === 511) this.cachedFrom[table] = 0;
+      next[i] = heads.get(table) ?? NONE;
+      heads.set(table, i);
+    });
+    const held = new Set<number>();
+    let entries = 0;
+    for (let slot = 0; slot < this.slotsEver && heads.size > 0; slot++) {
+      if (!this.isDirty(slot)) continue;
+      const sources = this.sourceAt(slot);
+      // Neighbours come from the same table.
+      let [table, head] = [NONE, NONE];
+      for (let i = 0; i < KINDS * TLB_ENTRIES; i++) {
+        const source = this.u32[sources + i];
+        if (source === INVALID) continue;
+        if ((source & 0xfffff) !== table) {
+          table = source & 0xfffff;
+          head = heads.get(table) ?? NONE;
+        }
+        const level = source >>> LEVEL_SHIFT;
+        const index = level === 0 || head === NONE ? i % 512 : Math.floor(this.pageOf(slot, i) / 512 ** level) % 512;
+        for (let at = head; at !== NONE; at = next[at]) {
+          if (index < ranges[at][0] || index > ranges[at][1]) continue;
+          this.drop(slot, i);
+          entries++;
+          held.add(table * 64 + this.slotHart[slot]);
+          break;
+        }
+      }
+    }
+    return { harts: held.size, entries };
   }
 
   /** A leaf table's entry i maps pages that are i modulo 512, and so do one in 512 TLB entries. */

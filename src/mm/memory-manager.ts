@@ -22,6 +22,8 @@ import { verifyMemory } from "./verify.ts";
 export interface TlbControl {
   /** Drops translations that came from entries [first, first + count) of a leaf table, on all harts. */
   flushLeaf(table: Pfn, first: number, count: number): FlushCount;
+  /** As flushLeaf for many tables, entries ranges[i] of tables[i]; harts are summed over the tables. */
+  flushLeaves(tables: readonly Pfn[], ranges: readonly (readonly [first: number, last: number])[]): FlushCount;
   /** Drops all translations of the space with this root table. */
   flushSpace(root: Pfn): FlushCount;
   flushAll(): FlushCount;

@@ -16,6 +16,9 @@ export interface FlushCount {
   entries: number;
 }
 
+/** Up to so many tables are flushed one by one: with more, one look at all that is cached costs less. */
+const FEW_TABLES = 8;
+
 /** Other address spaces reach its tables: it is a region's, or a view of one. */
 const isShared = (mm: Mm): boolean => mm.viewOf !== null || mm.sharers.size > 0;
 
@@ -111,11 +114,17 @@ export class Gather {
     const { mmu } = this.#memory;
     const spaces = this.#spaces;
     for (const mm of spaces) this.#count(mmu.flushSpace(mm.root));
-    for (let i = 0; i <= this.#top; i++) {
-      if (spaces.includes(this.#mms[i])) continue;
-      const count = this.#last[i] - this.#first[i] + 1;
-      this.#count(mmu.flushLeaf(this.#tables[i] as Pfn, this.#first[i], count));
+    const left = this.#tables.flatMap((_table, i) => (spaces.includes(this.#mms[i]) ? [] : [i]));
+    if (left.length <= FEW_TABLES) {
+      for (const i of left) {
+        const count = this.#last[i] - this.#first[i] + 1;
+        this.#count(mmu.flushLeaf(this.#tables[i] as Pfn, this.#first[i], count));
+      }
+      return;
     }
+    const tables = left.map((i) => this.#tables[i] as Pfn);
+    const ranges = left.map((i): [number, number] => [this.#first[i], this.#last[i]]);
+    this.#count(mmu.flushLeaves(tables, ranges), tables.length);
   }
 
   /** The spaces whose tables changed, and those of all who share them. */
@@ -128,9 +137,9 @@ export class Gather {
     for (const mm of done) this.#count(this.#memory.mmu.flushSpace(mm.root));
   }
 
-  #count(flushed: FlushCount): void {
+  #count(flushed: FlushCount, commands = 1): void {
     const stat = this.#memory.stat;
-    stat.tlb_flushes++;
+    stat.tlb_flushes += commands;
     stat.tlb_harts += flushed.harts;
     stat.tlb_entries += flushed.entries;
   }

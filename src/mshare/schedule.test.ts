@@ -190,6 +190,7 @@ const forgetful =
   (change: Partial<TlbControl>): ExploreOptions["wrapTlb"] =>
   (real) => ({
     flushLeaf: (table, first, count) => real.flushLeaf(table, first, count),
+    flushLeaves: (tables, ranges) => real.flushLeaves(tables, ranges),
     flushSpace: (root) => real.flushSpace(root),
     flushAll: () => real.flushAll(),
     releaseSpace: (root) => real.releaseSpace(root),
@@ -206,6 +207,7 @@ function late(real: TlbControl): TlbControl {
   };
   return {
     flushLeaf: (table, first, count) => later(() => real.flushLeaf(table, first, count)),
+    flushLeaves: (tables, ranges) => later(() => real.flushLeaves(tables, ranges)),
     flushSpace: (root) => later(() => real.flushSpace(root)),
     flushAll: () => later(() => real.flushAll()),
     releaseSpace: (root) => real.releaseSpace(root),
