@@ -137,10 +137,11 @@ function svg(graph: Graph): string {
       `<path d="M${x1} ${y1}C${x1} ${middle} ${x2} ${middle} ${x2} ${y2}" fill="none" stroke="${stroke}"${dash}/>`,
     );
   }
-  for (const { column, level, pages, x } of tables.values()) {
+  for (const table of tables.values()) {
+    const { column, level, pages, x } = table;
     const [fill, stroke] = COLORS[spaces[column].kind];
     const y = yOf(level);
-    const links = lines.filter(({ to, from }) => to.x === x && to.level === level && from.column !== column).length;
+    const links = lines.filter(({ to, from }) => to === table && from.column !== column).length;
     const text = level === 0 ? `${pages} ${pages === 1 ? "page" : "pages"}` : links > 0 ? `${links} links` : "";
     out.push(`<rect x="${x}" y="${y}" width="${BOX_W}" height="${BOX_H}" rx="4" fill="${fill}" stroke="${stroke}"/>`);
     out.push(`<text x="${x + BOX_W / 2}" y="${y + (text ? 17 : 25)}">${LEVEL_NAMES[level]}</text>`);

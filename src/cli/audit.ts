@@ -128,8 +128,8 @@ const select = ({ pid, cgroup, match }: Flags): AuditOptions => ({
 });
 
 async function auditOnce(source: NodeProc, flags: Flags): Promise<AuditResult> {
-  const { SnapshotFile } = await import("./snapshot-file.ts");
-  const file = flags.snapshot === undefined ? undefined : new SnapshotFile(flags.snapshot);
+  const file =
+    flags.snapshot === undefined ? undefined : new (await import("./snapshot-file.ts")).SnapshotFile(flags.snapshot);
   const salt = randomBytes(16);
   const hash =
     flags.anonymize === true

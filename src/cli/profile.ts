@@ -1,6 +1,7 @@
 // --profile FILE and --dump-region PC of `mshare run`: watches a machine's harts and its JIT.
 import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
+import { PAGE_SIZE } from "../base/numbers.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { vmaName } from "../kernel/fs/procfs/maps.ts";
 import { Profile, type SamplePlace, Symbols } from "../report/profile.ts";
@@ -9,7 +10,6 @@ import { MachineError, readHostProgram } from "../host/program.ts";
 
 /** Instructions from one sample to the next: some thousand samples a second of guest code. A prime, so as not to beat with loops. */
 const INTERVAL = 100_003;
-const PAGE_SIZE = 4096;
 
 /** The program's bytes for its symbols; one that is in the guest's tree only has none. */
 function programBytes(path: string): { name: string; data: Uint8Array } {

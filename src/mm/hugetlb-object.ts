@@ -6,9 +6,9 @@ import { EFBIG, EINVAL, ENOSPC } from "../base/errno.ts";
 import { PAGE_SIZE, type Pfn, alignDown, alignUp, asPfn } from "../base/numbers.ts";
 import { ReserveMap, type Subpool, giveTo, reservePages, takeFrom } from "./hugetlb-reserve.ts";
 import type { HugePool } from "./hugetlb.ts";
+import { NamelessFile } from "./nameless-file.ts";
 import { MAX_SIZE, MemoryObject, PAGE_BEYOND, PAGE_NOSPC } from "./object.ts";
 import { unmapMappingRange } from "./rmap.ts";
-import type { VmFile } from "./vma.ts";
 
 /** Who asks for a page, as alloc_hugetlb_folio sees it: a VMA, or a file (fallocate). */
 export interface HugeClaim {
@@ -220,31 +220,11 @@ export function copyHuge(pool: HugePool, to: Pfn, from: Pfn): void {
   ram.u8.copyWithin(to * PAGE_SIZE, from * PAGE_SIZE, from * PAGE_SIZE + pool.size);
 }
 
-/** The file behind MAP_ANONYMOUS | MAP_HUGETLB. Lives as long as VMAs hold it. */
-export class AnonymousHugeFile implements VmFile {
-  readonly object: HugetlbObject;
-  readonly devMajor = 0;
+/** The file behind MAP_ANONYMOUS | MAP_HUGETLB. */
+export class AnonymousHugeFile extends NamelessFile<HugetlbObject> {
   readonly devMinor = 0x10;
-  readonly inode: number;
-  readonly readable = true;
-  readonly writable = true;
-  readonly mergeKey = this;
-  #references = 0;
 
-  constructor(object: HugetlbObject, inode: number) {
-    this.object = object;
-    this.inode = inode;
-  }
   name(): string {
     return "/anon_hugepage (deleted)";
-  }
-  writeSealed(): boolean {
-    return false;
-  }
-  get(): void {
-    this.#references++;
-  }
-  put(): void {
-    if (--this.#references === 0) this.object.release();
   }
 }

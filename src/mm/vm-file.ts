@@ -2,39 +2,16 @@
 import { PAGE_SIZE, pageUp } from "../base/numbers.ts";
 import type { MemoryManager } from "./memory-manager.ts";
 import { FileObject } from "./file-object.ts";
+import { NamelessFile } from "./nameless-file.ts";
 import type { MemoryObject, ShmemObject } from "./object.ts";
 import type { VmFile } from "./vma.ts";
 
-/** MAP_SHARED | MAP_ANONYMOUS: an unlinked file on the kernel's own tmpfs (device 00:01). Lives as long as VMAs hold it. */
-export class AnonymousFile implements VmFile {
-  readonly object: ShmemObject;
-  readonly devMajor = 0;
+/** MAP_SHARED | MAP_ANONYMOUS: an unlinked file on the kernel's own tmpfs (device 00:01). */
+export class AnonymousFile extends NamelessFile<ShmemObject> {
   readonly devMinor = 1;
-  readonly inode: number;
-  readonly readable = true;
-  readonly writable = true;
-  readonly mergeKey = this;
-  #references = 0;
-
-  constructor(object: ShmemObject, inode: number) {
-    this.object = object;
-    this.inode = inode;
-  }
 
   name(): string {
     return "/dev/zero (deleted)";
-  }
-
-  writeSealed(): boolean {
-    return false;
-  }
-
-  get(): void {
-    this.#references++;
-  }
-
-  put(): void {
-    if (--this.#references === 0) this.object.release();
   }
 }
 
