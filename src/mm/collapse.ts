@@ -1,6 +1,6 @@
 // Collapsing: the pages of 2 MiB become one huge page (mm/khugepaged.c of 6.12: hpage_collapse_scan_pmd, collapse_huge_page, collapse_file,
-// collapse_pte_mapped_thp). Used by MADV_COLLAPSE and by khugepaged.ts, which has limits. Where a window links the page table (mshare) nothing is
-// collapsed: a linked table is never replaced by a leaf.
+// collapse_pte_mapped_thp). Used by MADV_COLLAPSE, which has no limits; khugepaged, which has, is not built. Where a window links the page table
+// (mshare) nothing is collapsed: a linked table is never replaced by a leaf.
 import { EAGAIN, EBUSY, EINVAL, ENOMEM } from "../base/errno.ts";
 import { PAGE_SIZE, PMD_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
 import { ENTRIES, PTE_A, PTE_D, PTE_W, isTable, ptePfn } from "../machine/pte.ts";
