@@ -212,10 +212,15 @@ const firstAlternatives = (depends: string): string[] =>
     .map((dependency) => dependency.replace(/[|([:].*/s, "").trim())
     .filter((name) => name !== "");
 
-/** cpSync's filter: top directories that are links in the root are copied into what they point to. */
+/**
+ * cpSync's filter: top directories that are links in the root are copied into what they point to; and a link that is there already (the root was
+ * made before) is taken away first: cpSync would resolve it, on this machine, and refuse to copy something onto itself.
+ */
 function notMerged(root: string): (from: string, to: string) => boolean {
   const merged = ["bin", "sbin", "lib"].map((name) => join(root, name));
   return (from, to) => {
+    const isLink = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+    if (isLink(from) && isLink(to)) rmSync(to);
     if (!merged.includes(to) || !existsSync(to)) return true;
     if (lstatSync(from).isDirectory())
       cpSync(from, join(root, "usr", to.slice(root.length + 1)), { recursive: true, verbatimSymlinks: true });
