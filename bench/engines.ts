@@ -1,8 +1,11 @@
 // The engines that the benchmark compares, each as a way to run a workload once: our machine, QEMU in user mode and with a whole Linux, and this
-// processor itself. Used by bench/main.ts and its test.
+// processor itself. Used by bench/main.ts and its test. A workload of our program times itself; one of Debian's (programs.ts) is timed from its
+// start to its end, and its checksum is that of what it prints.
+import { createHash } from "node:crypto";
 import { Machine, type Engine as MachineEngine } from "../src/index.ts";
 import { buildGuest, crossCompiler, hasCommand, nativeCompiler, runHere } from "../src/testing/build.ts";
 import { noLinux, onLinux } from "./on-linux.ts";
+import { ENVIRONMENT, type Program, type ProgramRoot, notHere, timedHere } from "./programs.ts";
 
 const SOURCE = "bench/guest/workloads.c";
 
@@ -18,6 +21,8 @@ export interface Engine {
   readonly name: string;
   /** Why it cannot be had here. */
   readonly missing?: string | undefined;
+  /** Why it cannot run this workload; undefined: it can. */
+  readonly without?: (name: string) => string | undefined;
   /** Runs each of `names` `runs` times; samples by name. */
   run(names: readonly string[], runs: number, scale: number): Promise<Map<string, Sample[]>>;
 }
@@ -30,7 +35,15 @@ export function parseSample(line: string): { name: string; sample: Sample } {
   return { name, sample: { checksum, ns: Number(ns), operations: Number(operations) } };
 }
 
-/** The names of all workloads, from the program's own usage message. */
+/** Digits of a SHA-256 that are a checksum. */
+const DIGITS = 16;
+
+function sampleOf(program: Program, scale: number, { stdout, ns }: { stdout: Uint8Array; ns: number }): Sample {
+  const checksum = createHash("sha256").update(stdout).digest("hex").slice(0, DIGITS);
+  return { checksum, ns, operations: program.operations(scale) };
+}
+
+/** The names of all workloads of our program, from the program's own usage message. */
 export function workloadNames(): string[] {
   const usage = runHere(buildGuest(SOURCE, { target: "native" })).stderr;
   return usage.trim().split("names: ")[1].split(" ");
@@ -49,48 +62,106 @@ function oneByOne(once: (name: string, scale: number) => Promise<Sample>): Engin
   };
 }
 
-/** Our machine with one of its engines. */
-export function machineEngine(engine: MachineEngine): Engine {
+/** Our machine with one of its engines. `root`: Debian's programs, if they are to be had. */
+export function machineEngine(engine: MachineEngine, root?: ProgramRoot): Engine {
+  const ours = async (name: string, scale: number): Promise<Sample> => {
+    const machine = new Machine({ memory: 512 * 2 ** 20, engine });
+    const { stdout, stderr, status, stats } = await machine.run(buildGuest(SOURCE), [name, `${scale}`]);
+    if (status !== 0) throw new Error(`${name} on ${engine}: exit status ${status} ${stderr}`);
+    return { ...parseSample(stdout).sample, instructions: stats.instructions };
+  };
+  const debians = async (program: Program, { directory }: ProgramRoot, scale: number): Promise<Sample> => {
+    const mounts = [{ host: directory, guest: "/" }];
+    const machine = new Machine({ memory: 512 * 2 ** 20, engine, mounts, env: ENVIRONMENT });
+    const { stdoutBytes, stderr, status, stats } = await machine.run(program.command, program.args(scale, "/data"));
+    if (status !== 0) throw new Error(`${program.name} on ${engine}: exit status ${status} ${stderr}`);
+    const sample = sampleOf(program, scale, { stdout: stdoutBytes, ns: stats.wallMs * 1e6 });
+    return { ...sample, instructions: stats.instructions };
+  };
   return {
     name: engine,
     missing: crossCompiler() === undefined ? "no cross compiler" : undefined,
-    run: oneByOne(async (name, scale) => {
-      const machine = new Machine({ memory: 512 * 2 ** 20, engine });
-      const { stdout, stderr, status, stats } = await machine.run(buildGuest(SOURCE), [name, `${scale}`]);
-      if (status !== 0) throw new Error(`${name} on ${engine}: exit status ${status} ${stderr}`);
-      return { ...parseSample(stdout).sample, instructions: stats.instructions };
+    run: oneByOne((name, scale) => {
+      const program = root?.find(name);
+      return root === undefined || program === undefined ? ours(name, scale) : debians(program, root, scale);
     }),
   };
 }
 
-export const qemuUser = (): Engine => ({
+/** Runs a program of ours that is here; qemu-riscv64 is `via`. */
+const oursHere = (name: string, scale: number, target: "riscv64" | "native", via?: string): Sample =>
+  parseSample(runHere(buildGuest(SOURCE, { target }), [name, `${scale}`], via).stdout).sample;
+
+export const qemuUser = (root?: ProgramRoot): Engine => ({
   name: "qemu-user",
   missing: hasCommand("qemu-riscv64") ? undefined : "qemu-riscv64 is not installed (apt-get install qemu-user)",
-  run: oneByOne((name, scale) =>
-    Promise.resolve(parseSample(runHere(buildGuest(SOURCE), [name, `${scale}`], "qemu-riscv64").stdout).sample),
-  ),
+  run: oneByOne((name, scale) => {
+    const program = root?.find(name);
+    if (root === undefined || program === undefined)
+      return Promise.resolve(oursHere(name, scale, "riscv64", "qemu-riscv64"));
+    const args = ["-L", root.directory, root.file(program), ...program.args(scale, root.data)];
+    return Promise.resolve(sampleOf(program, scale, timedHere("qemu-riscv64", args)));
+  }),
 });
 
-export const native = (): Engine => ({
+/** Of Debian's programs it runs this machine's own, another build and perhaps another version. */
+export const native = (root?: ProgramRoot): Engine => ({
   name: "native",
   missing: nativeCompiler() === undefined ? "no gcc" : undefined,
-  run: oneByOne((name, scale) =>
-    Promise.resolve(parseSample(runHere(buildGuest(SOURCE, { target: "native" }), [name, `${scale}`]).stdout).sample),
-  ),
+  without: (name) => {
+    const program = root?.find(name);
+    return program && notHere(program);
+  },
+  run: oneByOne((name, scale) => {
+    const program = root?.find(name);
+    if (root === undefined || program === undefined) return Promise.resolve(oursHere(name, scale, "native"));
+    const sample = sampleOf(program, scale, timedHere(program.command, program.args(scale, root.data)));
+    return Promise.resolve(program.sameElsewhere ? sample : { ...sample, checksum: ANOTHER_VERSION });
+  }),
 });
 
+/** Instead of a checksum that another version of the program need not give. */
+export const ANOTHER_VERSION = "-";
+
 /** Linux in qemu-system-riscv64: one boot for everything. */
-export const qemuSystem = (): Engine => ({
+export const qemuSystem = (root?: ProgramRoot): Engine => ({
   name: "qemu-system",
   missing: noLinux(),
   async run(names, runs, scale) {
-    const script = `for name in ${names.join(" ")}; do for run in $(seq ${runs}); do workloads $name ${scale}; done; done`;
-    const output = await onLinux(script, { files: { workloads: buildGuest(SOURCE) } });
+    const loops = names.map((name) => `for run in $(seq ${runs}); do ${linuxCommand(name, scale, root)}; done`);
+    const script = root === undefined ? loops : [`mount -t devtmpfs dev /${DEBIAN}/dev`, ...loops];
+    const trees: Record<string, string> = root === undefined ? {} : { [DEBIAN]: root.directory };
+    const output = await onLinux(script.join("\n"), { files: { workloads: buildGuest(SOURCE) }, trees });
     const samples = new Map<string, Sample[]>(names.map((name) => [name, []]));
     for (const line of output.trim().split("\n")) {
-      const { name, sample } = parseSample(line);
+      const { name, sample } = parseProgram(line, scale, root) ?? parseSample(line);
       samples.get(name)!.push(sample);
     }
     return samples;
   },
 });
+
+/** Where the root of Debian's programs is in Linux's. */
+const DEBIAN = "debian";
+
+const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+
+/** What runs a workload once in Linux and prints a line about it. */
+function linuxCommand(name: string, scale: number, root?: ProgramRoot): string {
+  const program = root?.find(name);
+  if (program === undefined) return `workloads ${name} ${scale}`;
+  const environment = Object.entries(ENVIRONMENT).map(([key, value]) => `${key}=${quoted(value)}`);
+  const command = [program.command, ...program.args(scale, "/data")].map(quoted).join(" ");
+  const clock = (variable: string): string => `read ${variable} rest </proc/uptime`;
+  const run = `${environment.join(" ")} chroot /${DEBIAN} ${command} >/tmp/output`;
+  return `${clock("began")}; ${run}; ${clock("ended")}; echo program ${name} $(sha256sum </tmp/output) $began $ended`;
+}
+
+/** "program NAME SHA256 - SECONDS SECONDS", from linuxCommand; undefined if the line is another's. The clock's unit is 10 ms. */
+function parseProgram(line: string, scale: number, root?: ProgramRoot): { name: string; sample: Sample } | undefined {
+  const [head, name, sum, , began, ended] = line.trim().split(" ");
+  const program = head === "program" ? root?.find(name) : undefined;
+  if (program === undefined) return undefined;
+  const ns = Math.round((Number(ended) - Number(began)) * 100) * 1e7;
+  return { name, sample: { checksum: sum.slice(0, DIGITS), ns, operations: program.operations(scale) } };
+}

@@ -3,12 +3,16 @@ import { describe, expect, test } from "vitest";
 import { skipReason, titled } from "../src/testing/build.ts";
 import { machineEngine, native, qemuUser, workloadNames } from "./engines.ts";
 import { bench } from "./main.ts";
+import { PROGRAMS, ProgramRoot } from "./programs.ts";
 import { touchTable, touches } from "./sharing.ts";
 
 describe.skipIf(skipReason())(titled("bench"), () => {
   test("every engine computes the same", { timeout: 300_000 }, async () => {
-    const names = workloadNames();
-    const engines = [machineEngine("jit"), machineEngine("interpreter"), qemuUser(), native()];
+    // Debian's programs too, where their packages are here or CI fetches them.
+    const made = await ProgramRoot.make({ fetch: Boolean(process.env.CI) });
+    const root = typeof made === "string" ? undefined : made;
+    const names = [...workloadNames(), ...(root === undefined ? [] : PROGRAMS.map(({ name }) => name))];
+    const engines = [machineEngine("jit", root), machineEngine("interpreter", root), qemuUser(root), native(root)];
     const { results, text, wrong } = await bench({ names, engines, runs: 1, scale: 0, log: () => {} });
     expect(wrong).toEqual([]);
     expect(results.filter((result) => result.engine === "interpreter").map((result) => result.workload)).toEqual(names);

@@ -8,10 +8,23 @@ import { parseArgs } from "node:util";
 import Table from "cli-table3";
 import { formatRatio } from "../src/report/format.ts";
 import { type Touch, starts, touchTable, touches } from "./sharing.ts";
-import { type Engine, type Sample, machineEngine, native, qemuSystem, qemuUser, workloadNames } from "./engines.ts";
+import {
+  ANOTHER_VERSION,
+  type Engine,
+  type Sample,
+  machineEngine,
+  native,
+  qemuSystem,
+  qemuUser,
+  workloadNames,
+} from "./engines.ts";
+import { PROGRAMS, ProgramRoot } from "./programs.ts";
 
 /** Loops of integer code: their instructions a second are an engine's speed. */
 const INTEGER_LOOPS = ["crc", "sha256", "sort", "interpreter"];
+
+/** Workloads that are the kernel's work: not part of the mean of those that compute. */
+const KERNEL = ["getppid", "fault", "fork", "pipe"];
 
 interface Result {
   readonly workload: string;
@@ -67,12 +80,30 @@ const formatNs = (ns: number): string =>
 
 /** Where an engine's checksum is not the first one's. */
 function disagreements(results: readonly Result[]): string[] {
-  return results.flatMap((result) => {
-    const first = results.find((other) => other.workload === result.workload)!;
+  const comparable = results.filter((result) => result.checksum !== ANOTHER_VERSION);
+  return comparable.flatMap((result) => {
+    const first = comparable.find((other) => other.workload === result.workload)!;
     return first.checksum === result.checksum
       ? []
       : [`${result.workload}: ${result.engine} gives ${result.checksum}, ${first.engine} ${first.checksum}`];
   });
+}
+
+/** "jit is, in the geometric mean of those that compute: 1.07x of qemu-user (13 workloads), …": over the workloads that both ran. */
+function meanLine(engines: readonly string[], results: readonly Result[]): string[] {
+  const [ours, ...others] = engines;
+  const computing = results.filter((result) => !KERNEL.includes(result.workload));
+  const means = others.flatMap((other) => {
+    const logs = computing.flatMap((own) => {
+      if (own.engine !== ours) return [];
+      const theirs = computing.find((result) => result.engine === other && result.workload === own.workload);
+      return theirs === undefined ? [] : [Math.log(theirs.nsPerOperation / own.nsPerOperation)];
+    });
+    if (logs.length === 0) return [];
+    const mean = Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length);
+    return [`${formatRatio(mean, 1)} of ${other} (${logs.length} workloads)`];
+  });
+  return means.length === 0 ? [] : [`${ours} is, in the geometric mean of those that compute: ${means.join(", ")}`];
 }
 
 /** "interpreter, million instructions a second: crc 800, …" for an engine that counts them. */
@@ -107,12 +138,17 @@ export async function bench({
       continue;
     }
     log(`${engine.name} …`);
-    const samples = await engine.run(names, runs, scale);
+    const possible = names.filter((name) => {
+      const why = engine.without?.(name);
+      if (why !== undefined) log(`${engine.name} without ${name}: ${why}`);
+      return why === undefined;
+    });
+    const samples = await engine.run(possible, runs, scale);
     for (const [name, list] of samples) if (list.length > 0) results.push(summarize(name, engine.name, list));
     ran.push(engine.name);
   }
   const speeds = ran.flatMap((engine) => speedLine(results.filter((result) => result.engine === engine)));
-  const text = [resultTable(names, ran, results), ...speeds].join("\n");
+  const text = [resultTable(names, ran, results), ...meanLine(ran, results), ...speeds].join("\n");
   return { results, text, wrong: disagreements(results) };
 }
 
@@ -135,10 +171,19 @@ async function main(): Promise<number> {
       json: { type: "string", default: "bench.json" },
     },
   });
-  const all = [machineEngine("jit"), machineEngine("interpreter"), qemuUser(), qemuSystem(), native()];
+  const made = await ProgramRoot.make({ fetch: true });
+  const root = typeof made === "string" ? undefined : made;
+  const all = [
+    machineEngine("jit", root),
+    machineEngine("interpreter", root),
+    qemuUser(root),
+    qemuSystem(root),
+    native(root),
+  ];
   const wanted = values.engines?.split(",");
   const engines = wanted === undefined ? all : all.filter((engine) => wanted.includes(engine.name));
-  const known = workloadNames();
+  if (typeof made === "string") console.error(`without ${PROGRAMS.map(({ name }) => name).join(", ")}: ${made}`);
+  const known = [...workloadNames(), ...(root === undefined ? [] : PROGRAMS.map(({ name }) => name))];
   const unknown = positionals.filter((name) => !known.includes(name));
   if (unknown.length > 0 || engines.length === 0) {
     console.error(

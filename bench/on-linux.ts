@@ -1,7 +1,7 @@
 // Real riscv64 Linux (Debian's kernel, in qemu-system-riscv64's software emulation) as one of the engines that the benchmark compares: boots it
 // with a root of our own that runs one script, and gives what that prints. Used by bench/main.ts; handy for looking at what Linux does.
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -20,6 +20,8 @@ export function noLinux(): string | undefined {
 export interface LinuxOptions extends DebianOptions {
   /** Files in /bin there, by name: where they are here. */
   files: Readonly<Record<string, string>>;
+  /** Directories of this machine, by name: whole trees in / there. */
+  trees?: Readonly<Record<string, string>>;
   /** Guest RAM in MiB. Default: 1024. */
   memoryMiB?: number;
   /** Processors. Default: 1. */
@@ -42,6 +44,7 @@ export async function onLinux(script: string, options: LinuxOptions): Promise<st
   files.push({ path: "bin/sh", mode: 0o120777, data: Buffer.from("busybox") });
   for (const [name, from] of Object.entries(options.files))
     files.push({ path: `bin/${name}`, mode: 0o100755, data: readFileSync(from) });
+  for (const [name, from] of Object.entries(options.trees ?? {})) files.push(...treeEntries(name, from));
   files.push({ path: "init", mode: 0o100755, data: Buffer.from(initScript(script)) });
   const directory = mkdtempSync(join(tmpdir(), "mshare-linux-"));
   try {
@@ -100,6 +103,16 @@ interface CpioEntry {
   readonly data: Uint8Array;
 }
 const EMPTY = new Uint8Array(0);
+
+/** The directory `from` with all that is in it, as `path`. */
+function treeEntries(path: string, from: string): CpioEntry[] {
+  const stat = lstatSync(from);
+  if (stat.isSymbolicLink()) return [{ path, mode: 0o120777, data: Buffer.from(readlinkSync(from)) }];
+  const mode = stat.mode & 0o777;
+  if (!stat.isDirectory()) return [{ path, mode: 0o100000 | mode, data: readFileSync(from) }];
+  const inside = readdirSync(from).sort();
+  return [{ path, mode: 0o040755, data: EMPTY }, ...inside.flatMap((n) => treeEntries(`${path}/${n}`, join(from, n)))];
+}
 
 /** A cpio archive of the format that the kernel unpacks (newc; Documentation/driver-api/early-userspace/buffer-format.rst). */
 function cpio(entries: readonly CpioEntry[]): Buffer {
