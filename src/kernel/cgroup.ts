@@ -167,7 +167,8 @@ export class CgroupTree {
 
   /** There are more threads in a group than before. */
   noteTasks(group: Cgroup): void {
-    for (const at of group.ancestry()) if (at.pids !== null) at.pids.peak = Math.max(at.pids.peak, this.tasksIn(at));
+    for (let at: Cgroup | null = group; at !== null; at = at.parent)
+      if (at.pids !== null) at.pids.peak = Math.max(at.pids.peak, this.tasksIn(at));
   }
 
   /** A process has exited: it does not count any more; what it was in can be seen until it is reaped. */
@@ -252,7 +253,7 @@ export class CgroupTree {
 
   /** pids.max: whether one more thread may start in `group`; else -EAGAIN. */
   mayFork(group: Cgroup): number {
-    for (const at of group.ancestry()) {
+    for (let at: Cgroup | null = group; at !== null; at = at.parent) {
       if (at.pids === null || at.pids.max === Infinity || this.tasksIn(at) < at.pids.max) continue;
       at.pids.refusedLocal++;
       for (const above of at.ancestry()) {
@@ -296,7 +297,7 @@ export class CgroupTree {
   }
 
   #count(group: Cgroup, delta: number): void {
-    for (const at of group.ancestry()) {
+    for (let at: Cgroup | null = group; at !== null; at = at.parent) {
       const before = at.live;
       at.live += delta;
       if ((before === 0) !== (at.live === 0)) at.notify("cgroup.events");

@@ -77,11 +77,6 @@ export interface CloneRequest {
   readonly cgroupFd?: number;
 }
 
-/** A request, and the group that was found for it. */
-interface CloneInto extends CloneRequest {
-  readonly cgroup: Cgroup;
-}
-
 /** clone: the child's tid, or -errno. vfork waits. */
 export function clone(task: Task, request: CloneRequest): SyscallResult {
   const error = checkFlags(task, request.flags) || checkLimits(task);
@@ -89,7 +84,7 @@ export function clone(task: Task, request: CloneRequest): SyscallResult {
   if (task.signalPending()) return -ERESTARTNOINTR;
   const cgroup = chooseCgroup(task, request);
   if (typeof cgroup === "number") return cgroup;
-  const child = copyTask(task, { ...request, cgroup });
+  const child = copyTask(task, request, cgroup);
   if (typeof child === "number") return child;
   const pidfd = (request.flags & CLONE_PIDFD) !== 0 ? givePidfd(task, child, request.pidfd) : 0;
   if (pidfd < 0) {
@@ -177,14 +172,14 @@ function chooseTid(task: Task, wanted: number): number {
 }
 
 /** copy_process: a task with all that it shares or inherits, known to the kernel, not yet runnable. */
-function copyTask(task: Task, request: CloneInto): Task | number {
+function copyTask(task: Task, request: CloneRequest, cgroup: Cgroup): Task | number {
   const { kernel } = task;
   const { flags } = request;
   const tid = chooseTid(task, request.setTid ?? 0);
   if (tid < 0) return tid;
   const mm: Mm | number = (flags & CLONE_VM) !== 0 ? task.mm.get() : task.mm.fork();
   if (typeof mm === "number") return mm;
-  const process = (flags & CLONE_THREAD) !== 0 ? task.process : copyProcess(task, tid, request);
+  const process = (flags & CLONE_THREAD) !== 0 ? task.process : copyProcess(task, tid, request, cgroup);
   const regs = RegisterFile.create();
   regs.copyFrom(task.regs);
   const child = new Task({
@@ -214,7 +209,7 @@ function copyTask(task: Task, request: CloneInto): Task | number {
 }
 
 /** The child is in its group from now on, and if it has memory of its own, that is charged there. */
-function joinCgroup(child: Task, request: CloneInto): void {
+function joinCgroup(child: Task, request: CloneRequest): void {
   const { kernel, process } = child;
   if ((request.flags & CLONE_THREAD) !== 0) kernel.cgroups.noteTasks(process.cgroup);
   else kernel.cgroups.enter(process, process.cgroup);
@@ -222,7 +217,7 @@ function joinCgroup(child: Task, request: CloneInto): void {
 }
 
 /** A new thread group. */
-function copyProcess(task: Task, pid: number, request: CloneInto): Process {
+function copyProcess(task: Task, pid: number, request: CloneRequest, cgroup: Cgroup): Process {
   const { process, kernel } = task;
   const { flags } = request;
   const sibling = (flags & CLONE_PARENT) !== 0;
@@ -230,7 +225,7 @@ function copyProcess(task: Task, pid: number, request: CloneInto): Process {
   if (request.clearSighand) handlers.resetForExec();
   const parent = sibling ? process.parent : process;
   const child = new Process(kernel, pid, parent, process.group, handlers, process.rlimits.clone());
-  child.cgroup = request.cgroup;
+  child.cgroup = cgroup;
   child.exitSignal = sibling ? process.exitSignal : request.exitSignal;
   child.maker = sibling ? process.maker : task;
   child.dumpable = process.dumpable;

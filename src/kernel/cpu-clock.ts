@@ -47,24 +47,24 @@ export class CpuTimer {
 
 /** Timers on the CPU clocks of one process and its threads. */
 export class CpuTimers {
-  readonly #timers = new Set<CpuTimer>();
+  #timers: Set<CpuTimer> | null = null;
 
   /** Calls `callback` once the clock, which is this process's, has reached `deadline` (ns). */
   add(clock: CpuClock, deadline: number, callback: () => void): CpuTimer {
     const timer = new CpuTimer(this, clock, deadline, callback);
-    this.#timers.add(timer);
+    (this.#timers ??= new Set()).add(timer);
     return timer;
   }
   remove(timer: CpuTimer): void {
-    this.#timers.delete(timer);
+    this.#timers?.delete(timer);
   }
   get active(): boolean {
-    return this.#timers.size > 0;
+    return this.#timers !== null && this.#timers.size > 0;
   }
   run(): void {
-    for (const timer of [...this.#timers]) {
+    for (const timer of [...(this.#timers ?? [])]) {
       if (cpuTime(timer.clock) < timer.deadline) continue;
-      this.#timers.delete(timer);
+      this.#timers?.delete(timer);
       timer.callback();
     }
   }
@@ -81,8 +81,8 @@ export function checkCpuTime(process: Process): void {
 
 /** ITIMER_VIRTUAL and ITIMER_PROF (check_cpu_itimer). */
 function checkInterval(process: Process, which: 1 | 2, kind: CpuTimeKind, signo: number): void {
-  const timer = process.itimers[which]!;
-  if (timer.expires === Infinity) return;
+  const timer = process.itimers?.[which];
+  if (timer === undefined || timer.expires === Infinity) return;
   const now = cpuTime({ of: process, kind });
   if (now < timer.expires) return;
   timer.expires = timer.interval === 0 ? Infinity : timer.expires + timer.interval;

@@ -42,7 +42,23 @@ export class Creds {
   }
 
   clone(): Creds {
-    return Object.assign(new Creds(), this);
+    const copy = new Creds();
+    copy.uid = this.uid;
+    copy.gid = this.gid;
+    copy.euid = this.euid;
+    copy.egid = this.egid;
+    copy.suid = this.suid;
+    copy.sgid = this.sgid;
+    copy.fsuid = this.fsuid;
+    copy.fsgid = this.fsgid;
+    copy.groups = this.groups;
+    copy.effective = this.effective;
+    copy.permitted = this.permitted;
+    copy.inheritable = this.inheritable;
+    copy.bounding = this.bounding;
+    copy.ambient = this.ambient;
+    copy.securebits = this.securebits;
+    return copy;
   }
 
   /**

@@ -63,7 +63,7 @@ export function execve(task: Task, request: ExecRequest): SyscallResult {
   mm.thpDisabled = task.mm.thpDisabled;
   const program: Program = { opened, env: request.env, mm };
   const { process } = task;
-  return process.threads.size > 1 || process.tracedZombies.size > 0
+  return process.threads.size > 1 || process.hasTracedZombies
     ? execThreaded(task, program)
     : commit(task, program, task.tid);
 }
@@ -97,7 +97,7 @@ function* execThreaded(task: Task, program: Program): Generator<Wait, number> {
 }
 
 /** Threads, or zombies of threads that a tracer has not waited for. */
-const othersRemain = (process: Process): boolean => process.threads.size > 1 || process.tracedZombies.size > 0;
+const othersRemain = (process: Process): boolean => process.threads.size > 1 || process.hasTracedZombies;
 
 function takeLeadership(task: Task, process: Process): void {
   const { tasks } = task.kernel;

@@ -55,7 +55,7 @@ export function exitTask(task: Task, status: number): void {
     kernel.beforeExit?.(process);
     process.posixTimers?.deleteAll();
     process.posixTimers = null;
-    for (const timer of process.itimers) timer.expires = Infinity;
+    process.itimers = null;
     process.realTimer?.cancel();
   }
   releaseMm(task);
@@ -76,7 +76,7 @@ export function exitTask(task: Task, status: number): void {
   }
   if (task.trace !== null) {
     // A traced thread is a zombie until its tracer has waited for it.
-    if (!task.isLeader) process.tracedZombies.add(task);
+    if (!task.isLeader) (process.tracedZombies ??= new Set()).add(task);
     if (!task.isLeader || !last) tellParent(task, SIGCHLD);
   }
   if (last) endProcess(process);
@@ -118,7 +118,7 @@ function endProcess(process: Process): void {
 /** A zombie process whose threads have all been waited for tells its tracer, or its parent, who may not care (exit_notify, zap_leader). */
 export function exitNotified(process: Process): void {
   const { leader } = process;
-  if (process.state !== "zombie" || process.tracedZombies.size > 0) return;
+  if (process.state !== "zombie" || process.hasTracedZombies) return;
   if (leader.trace === null) notifyParent(process);
   else tellParent(leader, isReparented(leader) ? SIGCHLD : process.exitSignal);
 }
@@ -133,7 +133,7 @@ export function reapTracee(task: Task): void {
     else reap(process);
     return;
   }
-  process.tracedZombies.delete(task);
+  process.tracedZombies?.delete(task);
   task.state = "X";
   kernel.tasks.delete(task.tid);
   if (process.execTask !== null) kernel.signals.threadGone.wake();

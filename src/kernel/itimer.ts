@@ -2,7 +2,7 @@
 // (expired by cpu-clock.ts). alarm(3) of this architecture is ITIMER_REAL too.
 import { EINVAL } from "../base/errno.ts";
 import { cpuTime } from "./cpu-clock.ts";
-import type { Process } from "./process.ts";
+import type { IntervalTimer, Process } from "./process.ts";
 import { SIGALRM, SI_KERNEL } from "./siginfo.ts";
 import { type TimerSetting, nsToTime, timeToNs } from "./timespec.ts";
 
@@ -15,6 +15,11 @@ const MICROSECOND = 1000;
 const TICK_NS = 4_000_000;
 const OFF = { sec: 0, nsec: 0 };
 
+const off = (): IntervalTimer => ({ interval: 0, expires: Infinity, lastExpiry: 0 });
+
+/** The three of a process, which gets them now if it has none. */
+const timersOf = (process: Process): readonly IntervalTimer[] => (process.itimers ??= [off(), off(), off()]);
+
 const now = (process: Process, which: number): number =>
   which === ITIMER_REAL
     ? process.kernel.clock.monotonic()
@@ -22,7 +27,7 @@ const now = (process: Process, which: number): number =>
 
 /** getitimer: interval and time left; -EINVAL. */
 export function getItimer(process: Process, which: number): TimerSetting | number {
-  const timer = process.itimers[which];
+  const timer = timersOf(process)[which];
   if (timer === undefined) return -EINVAL;
   const interval = nsToTime(timer.interval);
   const least = which === ITIMER_REAL ? MICROSECOND : TICK_NS;
@@ -34,7 +39,7 @@ export function getItimer(process: Process, which: number): TimerSetting | numbe
 export function setItimer(process: Process, which: number, setting: TimerSetting): TimerSetting | number {
   const before = getItimer(process, which);
   if (typeof before === "number") return before;
-  const timer = process.itimers[which]!;
+  const timer = timersOf(process)[which]!;
   const value = timeToNs(setting.value);
   timer.interval = timeToNs(setting.interval);
   timer.expires = value === 0 ? Infinity : now(process, which) + value;
@@ -46,7 +51,7 @@ export function setItimer(process: Process, which: number, setting: TimerSetting
 }
 
 function armReal(process: Process): void {
-  const timer = process.itimers[ITIMER_REAL]!;
+  const timer = timersOf(process)[ITIMER_REAL]!;
   process.realTimer?.cancel();
   process.realTimer = null;
   if (timer.expires === Infinity) return;
@@ -60,8 +65,8 @@ function armReal(process: Process): void {
 
 /** A SIGALRM of the process as a whole has been taken: a periodic ITIMER_REAL that has expired starts again only now (dequeue_signal). */
 export function alarmTaken(process: Process): void {
-  const timer = process.itimers[ITIMER_REAL]!;
-  if (process.realTimer !== null || timer.interval === 0) return;
+  const timer = process.itimers?.[ITIMER_REAL];
+  if (timer === undefined || process.realTimer !== null || timer.interval === 0) return;
   const at = process.kernel.clock.monotonic();
   const late = Math.max(0, at - timer.lastExpiry);
   timer.expires = timer.lastExpiry + (Math.floor(late / timer.interval) + 1) * timer.interval;

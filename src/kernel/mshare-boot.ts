@@ -47,28 +47,28 @@ class ProcessOwner implements RegionOwner {
 
 /** The owner object of a process, made when it is first needed. */
 export function ownerOf(process: Process): RegionOwner {
-  const known = process.attachments.get(ATTACHMENT);
+  const known = process.attachments?.get(ATTACHMENT);
   if (known instanceof ProcessOwner) return known;
   const owner = new ProcessOwner(process);
-  process.attachments.set(ATTACHMENT, owner);
+  process.attach(ATTACHMENT, owner);
   return owner;
 }
 
 /** A process is in another memory group: that one pays for its regions from now on. */
 export function moveRegions(process: Process): void {
-  const owner = process.attachments.get(ATTACHMENT);
+  const owner = process.attachments?.get(ATTACHMENT);
   if (owner instanceof ProcessOwner) process.kernel.mshare.ownerMoved(owner);
 }
 
 /** Pages that a process is charged for as the owner of regions. */
 export function regionPages(process: Process): number {
-  const owner = process.attachments.get(ATTACHMENT);
+  const owner = process.attachments?.get(ATTACHMENT);
   return owner instanceof ProcessOwner ? process.kernel.mshare.chargedPages(owner) : 0;
 }
 
 /** A process is being killed for memory: the contents of its regions go at once. */
 export function reapRegions(process: Process): void {
-  const owner = process.attachments.get(ATTACHMENT);
+  const owner = process.attachments?.get(ATTACHMENT);
   if (owner instanceof ProcessOwner) process.kernel.mshare.reap(owner);
 }
 
@@ -76,7 +76,7 @@ export function reapRegions(process: Process): void {
 export function installMshare(kernel: Kernel): void {
   kernel.regionFs = new RegionFs(() => kernel.clock.realtime());
   kernel.processExitHooks.push((process) => {
-    const owner = process.attachments.get(ATTACHMENT);
+    const owner = process.attachments?.get(ATTACHMENT);
     if (owner instanceof ProcessOwner) kernel.mshare.ownerGone(owner);
   });
 }

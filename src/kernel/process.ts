@@ -105,6 +105,8 @@ export interface IntervalTimer {
   lastExpiry: number;
 }
 
+const NO_BYTES = new Uint8Array(0);
+
 export class Process {
   readonly kernel: Kernel;
   /** The thread group id, and the tid of its first thread. */
@@ -114,7 +116,7 @@ export class Process {
   /** Live threads by tid, in order of creation. */
   readonly threads = new Map<number, Task>();
   /** Threads other than the leader that have exited and whose tracers have not waited for them. */
-  readonly tracedZombies = new Set<Task>();
+  tracedZombies: Set<Task> | null = null;
   parent: Process | null;
   /** The thread of the parent that made it. */
   maker: Task | null = null;
@@ -156,7 +158,8 @@ export class Process {
   readonly childChanged = new WaitQueue();
   /** The process has become a zombie: pidfd pollers. */
   readonly ended = new WaitQueue();
-  readonly itimers: IntervalTimer[] = [0, 1, 2].map(() => ({ interval: 0, expires: Infinity, lastExpiry: 0 }));
+  /** ITIMER_REAL, VIRTUAL, PROF; null until one is set. */
+  itimers: readonly IntervalTimer[] | null = null;
   /** The host of ITIMER_REAL. */
   realTimer: Timer | null = null;
   posixTimers: PosixTimers | null = null;
@@ -167,7 +170,7 @@ export class Process {
   childSubreaper = false;
   /** The program that exec loaded, held open (/proc/PID/exe), and its auxiliary vector (/proc/PID/auxv). */
   exe: OpenFile | null = null;
-  auxv: Uint8Array = new Uint8Array(0);
+  auxv: Uint8Array = NO_BYTES;
   dumpable = 1;
   /** Which kinds of memory its core file holds (core-segments.ts). */
   coredumpFilter = DEFAULT_FILTER;
@@ -176,8 +179,8 @@ export class Process {
   oomScoreAdjMin = 0;
   /** Has called exec since fork (setpgid by the parent then fails). */
   didExec = false;
-  /** Marks of other rooms (mshare's owner object, POSIX locks), keyed by them. */
-  readonly attachments = new Map<string, unknown>();
+  /** Marks of other rooms (mshare's owner object, POSIX locks), keyed by them; null until there is one. */
+  attachments: Map<string, unknown> | null = null;
 
   constructor(
     kernel: Kernel,
@@ -213,6 +216,9 @@ export class Process {
     for (const task of this.threads.values()) return task;
     return null;
   }
+  get hasTracedZombies(): boolean {
+    return this.tracedZombies !== null && this.tracedZombies.size > 0;
+  }
   /** Usage of the whole thread group, its children not included. */
   usage(): Usage {
     const sum = new Usage();
@@ -233,6 +239,10 @@ export class Process {
     if (this.exe?.inode) this.exe.inode.executors--;
     this.exe?.put();
     this.exe = file;
+  }
+  /** Leaves a mark of another room. */
+  attach(key: string, mark: unknown): void {
+    (this.attachments ??= new Map()).set(key, mark);
   }
   /** Moves to another process group; empty groups vanish. */
   joinGroup(group: ProcessGroup): void {

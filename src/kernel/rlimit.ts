@@ -25,18 +25,19 @@ export const RLIM_NLIMITS = 16;
 
 /** Soft and hard limits; Infinity is RLIM_INFINITY. */
 export class Rlimits {
-  readonly #soft: Float64Array;
-  readonly #hard: Float64Array;
+  // Never changed but replaced: most forks share them for good.
+  #soft: readonly number[];
+  #hard: readonly number[];
 
-  private constructor(soft: Float64Array, hard: Float64Array) {
+  private constructor(soft: readonly number[], hard: readonly number[]) {
     this.#soft = soft;
     this.#hard = hard;
   }
 
   /** Those of init (INIT_RLIMITS); `maxThreads` depends on the size of memory (set_max_threads). */
   static initial(maxThreads: number): Rlimits {
-    const soft = new Float64Array(RLIM_NLIMITS).fill(Infinity);
-    const hard = new Float64Array(RLIM_NLIMITS).fill(Infinity);
+    const soft = new Array<number>(RLIM_NLIMITS).fill(Infinity);
+    const hard = new Array<number>(RLIM_NLIMITS).fill(Infinity);
     const set = (which: number, s: number, h: number): void => {
       soft[which] = s;
       hard[which] = h;
@@ -60,11 +61,11 @@ export class Rlimits {
     return this.#hard[which]!;
   }
   set(which: number, soft: number, hard: number): void {
-    this.#soft[which] = soft;
-    this.#hard[which] = hard;
+    this.#soft = this.#soft.with(which, soft);
+    this.#hard = this.#hard.with(which, hard);
   }
   clone(): Rlimits {
-    return new Rlimits(this.#soft.slice(), this.#hard.slice());
+    return new Rlimits(this.#soft, this.#hard);
   }
 }
 

@@ -35,18 +35,21 @@ export interface SigAction {
 const DEFAULT: SigAction = { handler: SIG_DFL, flags: 0, mask: 0n };
 
 export class SignalHandlers {
-  #actions: SigAction[] = new Array<SigAction>(NSIG + 1).fill(DEFAULT);
+  /** By signal. Never changed but replaced: most forks share it for good. */
+  #actions: readonly SigAction[];
+
+  constructor(actions: readonly SigAction[] = new Array<SigAction>(NSIG + 1).fill(DEFAULT)) {
+    this.#actions = actions;
+  }
 
   get(signo: number): SigAction {
     return this.#actions[signo]!;
   }
   set(signo: number, action: SigAction): void {
-    this.#actions[signo] = action;
+    this.#actions = this.#actions.with(signo, action);
   }
   clone(): SignalHandlers {
-    const copy = new SignalHandlers();
-    copy.#actions = this.#actions.slice();
-    return copy;
+    return new SignalHandlers(this.#actions);
   }
   /** exec: handlers go, ignored signals stay ignored. CLONE_CLEAR_SIGHAND: the same, for all that are not ignored. */
   resetForExec(): void {

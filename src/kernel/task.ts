@@ -68,8 +68,8 @@ export class Task {
   trace: Trace | null = null;
   /** The stop for a tracer that it is in, or has been let out of and not looked at yet. */
   stop: TraceStop | null = null;
-  /** Whom it traces. */
-  readonly tracees = new Set<Task>();
+  /** Whom it traces; null: it never has. */
+  tracees: Set<Task> | null = null;
   /** Its exit has been announced to the tracer (PTRACE_EVENT_EXIT). */
   exitAnnounced = false;
   /** exit(2) has been called: gone before the next instruction, with exitStatus. */

@@ -2,7 +2,7 @@
 // times are nanoseconds on CLOCK_MONOTONIC (clock.ts).
 import { EINVAL } from "../base/errno.ts";
 import type { Mm } from "../mm/mm.ts";
-import { copyFromUser, copyToUser } from "../mm/usercopy.ts";
+import { copyFromUser, copyToUser, putUser64 } from "../mm/usercopy.ts";
 import { type Clock, NSEC_PER_SEC, splitNs, toNs } from "./clock.ts";
 import type { HostTime } from "./ports.ts";
 
@@ -51,9 +51,7 @@ export function readValidTimespec(mm: Mm, addr: number): HostTime | number {
 
 /** 0 or -EFAULT. */
 export function writeTimespec(mm: Mm, addr: number, time: HostTime): number {
-  const bytes = new Uint8Array(TIMESPEC_SIZE);
-  encode(new DataView(bytes.buffer), 0, time, 1);
-  return copyToUser(mm, addr, bytes);
+  return putUser64(mm, addr, time.sec) || putUser64(mm, addr + 8, time.nsec);
 }
 
 /** The timeval (microseconds) at `addr`, its microseconds as nanoseconds; -EFAULT. */

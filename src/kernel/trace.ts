@@ -57,14 +57,14 @@ export const isReparented = (task: Task): boolean =>
 
 function link(task: Task, tracer: Task, how: { seized: boolean; options: number }): void {
   task.trace = new Trace(tracer, how);
-  tracer.tracees.add(task);
+  (tracer.tracees ??= new Set()).add(task);
 }
 
 /** The thread is nobody's tracee any more: if it was stopped for the tracer, it runs on or takes part in the group's stop. */
 export function unlink(task: Task): void {
   const { trace, process } = task;
   if (trace === null) return;
-  trace.tracer.tracees.delete(task);
+  trace.tracer.tracees?.delete(task);
   task.trace = null;
   clearJobctl(task, JOBCTL_TRAP_MASK);
   if (task.exited) return;
@@ -137,7 +137,7 @@ function release(task: Task): void {
 
 /** exit_ptrace: the tracer ends; whom it traced run on, or die if it wanted that (PTRACE_O_EXITKILL). */
 export function releaseTracees(tracer: Task): void {
-  for (const task of [...tracer.tracees]) {
+  for (const task of [...(tracer.tracees ?? [])]) {
     if ((task.trace!.options & PTRACE_O_EXITKILL) !== 0) {
       task.kernel.signals.sendToTask(task, { signo: SIGKILL, code: SI_KERNEL, pid: 0, uid: 0 });
     }

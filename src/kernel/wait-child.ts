@@ -63,6 +63,7 @@ export function lookForChild(task: Task, request: WaitRequest): WaitOutcome {
     if (report !== "later") return report;
   }
   for (const thread of alone ? [task] : process.threads.values()) {
+    if (thread.tracees === null) continue;
     for (const tracee of thread.tracees) {
       const report = consider(tracee, request, { tracing: true });
       if (report === "nothing") continue;
@@ -103,7 +104,7 @@ function consider(task: Task, request: WaitRequest, as: { tracing: boolean }): C
   let left: "later" | "nothing" = "later";
   if (task.state === "Z") {
     // A leader whose threads live, or have not been waited for, is no zombie yet; one that is traced is its tracer's.
-    const delayed = task.isLeader && (process.state === "alive" || process.tracedZombies.size > 0);
+    const delayed = task.isLeader && (process.state === "alive" || process.hasTracedZombies);
     if (!delayed && (tracing || trace === null))
       return (options & WEXITED) === 0 ? "nothing" : exitReport(task, options);
     if (tracing && (options & (WCONTINUED | WEXITED)) === 0) left = "nothing";
@@ -111,24 +112,27 @@ function consider(task: Task, request: WaitRequest, as: { tracing: boolean }): C
   return stopReport(task, options, tracing) ?? continueReport(task, options) ?? left;
 }
 
-/** What all reports about a thread say. */
-const about = (task: Task): { pid: number; uid: number; usage: Usage } => ({
+/** What a thread has to say: the status as wait4 stores it, code and detail as waitid does. */
+const reportOf = (task: Task, status: number, code: number, detail: number): ChildReport => ({
   pid: task.tid,
   uid: task.creds.uid,
   usage: usageWithChildren(task.process),
+  status,
+  code,
+  detail,
 });
 
 /** wait_task_zombie. */
 function exitReport(task: Task, options: number): ChildReport {
   const status = exitStatusOf(task);
-  const common = { ...about(task), status };
+  const signo = status & 0x7f;
+  const killed = (status & COREDUMPED) !== 0 ? CLD_DUMPED : CLD_KILLED;
+  const report = reportOf(task, status, signo === 0 ? CLD_EXITED : killed, signo === 0 ? (status >> 8) & 0xff : signo);
   if ((options & WNOWAIT) === 0) {
     if (task.trace !== null) reapTracee(task);
     else reap(task.process);
   }
-  const detail = status & 0x7f;
-  if (detail === 0) return { ...common, code: CLD_EXITED, detail: (status >> 8) & 0xff };
-  return { ...common, code: (status & COREDUMPED) !== 0 ? CLD_DUMPED : CLD_KILLED, detail };
+  return report;
 }
 
 /** wait_task_stopped: a tracer sees the thread's own stops, whatever the options; a parent those of the process. */
@@ -146,7 +150,7 @@ function stopReport(task: Task, options: number, tracing: boolean): ChildReport 
     if (!keep) process.stopSignal = 0;
   }
   if (detail === 0) return null;
-  return { ...about(task), status: (detail << 8) | 0x7f, code: tracing ? CLD_TRAPPED : CLD_STOPPED, detail };
+  return reportOf(task, (detail << 8) | 0x7f, tracing ? CLD_TRAPPED : CLD_STOPPED, detail);
 }
 
 /** wait_task_continued. */
@@ -154,7 +158,7 @@ function continueReport(task: Task, options: number): ChildReport | null {
   const { process } = task;
   if ((options & WCONTINUED) === 0 || !process.continueUnreported) return null;
   if ((options & WNOWAIT) === 0) process.continueUnreported = false;
-  return { ...about(task), status: 0xffff, code: CLD_CONTINUED, detail: SIGCONT };
+  return reportOf(task, 0xffff, CLD_CONTINUED, SIGCONT);
 }
 
 /** RUSAGE_BOTH. */

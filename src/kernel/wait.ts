@@ -27,11 +27,12 @@ export interface QueueEntry {
 
 /** A list of those who want to know (wait_queue_head_t), woken in the order in which they came. */
 export class WaitQueue {
-  readonly #entries = new Set<QueueEntry>();
+  /** Made for the first one: every process and thread has several queues, and most are never waited on. */
+  #entries: Set<QueueEntry> | null = null;
 
   /** Wakes up to `count` waiters (default: all). Listeners are always told and do not count. Returns how many were woken. */
   wake(count = Infinity): number {
-    if (this.#entries.size === 0) return 0;
+    if (this.#entries === null || this.#entries.size === 0) return 0;
     let woken = 0;
     for (const entry of [...this.#entries]) {
       if (entry.onWake() && ++woken >= count) break;
@@ -41,14 +42,14 @@ export class WaitQueue {
 
   /** Somebody waits or listens. */
   get active(): boolean {
-    return this.#entries.size > 0;
+    return this.#entries !== null && this.#entries.size > 0;
   }
 
   add(entry: QueueEntry): void {
-    this.#entries.add(entry);
+    (this.#entries ??= new Set()).add(entry);
   }
   remove(entry: QueueEntry): void {
-    this.#entries.delete(entry);
+    this.#entries?.delete(entry);
   }
 }
 

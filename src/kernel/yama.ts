@@ -17,14 +17,14 @@ const EXCEPTION = "yama-ptracer";
 
 /** prctl(PR_SET_PTRACER): 0 takes it back, -1 is anybody. 0 or -EINVAL. */
 export function setPtracer(task: Task, pid: number): number {
-  const { attachments } = task.process;
+  const { process } = task;
   if (pid === 0) {
-    attachments.delete(EXCEPTION);
+    process.attachments?.delete(EXCEPTION);
     return 0;
   }
   const tracer = pid === PTRACER_ANY ? "any" : task.kernel.task(pid)?.process;
   if (tracer === undefined) return -EINVAL;
-  attachments.set(EXCEPTION, tracer);
+  process.attach(EXCEPTION, tracer);
   return 0;
 }
 
@@ -35,7 +35,7 @@ function isDescendant(process: Process, of: Process): boolean {
 
 /** Whether the program has named `tracer` or an ancestor of it. */
 function isNamed(target: Process, tracer: Process): boolean {
-  const named = target.attachments.get(EXCEPTION) as Process | "any" | undefined;
+  const named = target.attachments?.get(EXCEPTION) as Process | "any" | undefined;
   return named === "any" || (named !== undefined && isDescendant(tracer, named));
 }
 

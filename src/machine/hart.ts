@@ -36,15 +36,20 @@ const TWO_32 = 2 ** 32;
 /** 32 integer and 32 FP registers, pc and fcsr: those of a hart, live, or a saved set. Register 0 reads 0; do not write it. */
 export class RegisterFile {
   /** All of it, e.g. to save it elsewhere. */
-  readonly bytes: Uint8Array;
+  get bytes(): Uint8Array {
+    return new Uint8Array(this.u32.buffer, this.u32.byteOffset, REGISTER_BYTES);
+  }
   private readonly u32: Uint32Array;
-  private readonly u64: BigUint64Array;
+  #u64: BigUint64Array | null = null;
 
   /** `offset`: a multiple of 8. Use RegisterFile.create for a saved set. */
   constructor(buffer: ArrayBufferLike, offset: number) {
-    this.bytes = new Uint8Array(buffer, offset, REGISTER_BYTES);
     this.u32 = new Uint32Array(buffer, offset, REGISTER_BYTES / 4);
-    this.u64 = new BigUint64Array(buffer, offset, REGISTER_BYTES / 8);
+  }
+
+  /** The same as 64-bit words: made when it is first needed, as most tasks live without. */
+  private get u64(): BigUint64Array {
+    return (this.#u64 ??= new BigUint64Array(this.u32.buffer, this.u32.byteOffset, REGISTER_BYTES / 8));
   }
 
   /** A set outside the machine's memory, all zero. */
@@ -116,7 +121,7 @@ export class RegisterFile {
   }
 
   copyFrom(other: RegisterFile): void {
-    this.bytes.set(other.bytes);
+    this.u32.set(other.u32);
   }
 }
 

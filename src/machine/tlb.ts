@@ -42,6 +42,9 @@ export class Tlb {
   private readonly cachedFrom: Uint8Array;
   /** The slot each hart runs with; -1 at first. */
   private readonly current: Int32Array;
+  /** Flushes of leaf tables so far, and for each hart the last one that found something there. */
+  private flushes = 0;
+  private readonly lastFlush: Float64Array;
 
   constructor(ram: Ram, layout: Layout, harts: number) {
     this.u8 = ram.u8;
@@ -52,6 +55,7 @@ export class Tlb {
     this.slotUsed = new Float64Array(layout.tlbSlots);
     this.cachedFrom = new Uint8Array(ram.memory.buffer, layout.cachedFrom, ram.endPfn);
     this.current = new Int32Array(harts).fill(-1);
+    this.lastFlush = new Float64Array(harts);
   }
 
   private base(slot: number): number {
@@ -154,16 +158,18 @@ export class Tlb {
     const result = { harts: 0, entries: 0 };
     if (from === 0) return result;
     if (count === 512) this.cachedFrom[table] = 0;
-    const harts = new Set<number>();
+    const flush = ++this.flushes;
     for (let slot = 0; slot < this.slotsEver; slot++) {
       if (!this.isDirty(slot)) continue;
       let dropped = 0;
       if ((from & FROM_PAGES) !== 0) dropped += this.dropPages(slot, table, first, count);
       if ((from & FROM_SUPERPAGES) !== 0) dropped += this.dropSuperpages(slot, table, first, count);
-      if (dropped > 0) harts.add(this.slotHart[slot]);
       result.entries += dropped;
+      const hart = this.slotHart[slot];
+      if (dropped === 0 || this.lastFlush[hart] === flush) continue;
+      this.lastFlush[hart] = flush;
+      result.harts++;
     }
-    result.harts = harts.size;
     return result;
   }
 

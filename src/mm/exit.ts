@@ -1,30 +1,44 @@
 // The end of an address space (mm/mmap.c: exit_mmap): windows unlinked, pages and tables given back, VMAs dropped. Used by Mm.put only.
 import { TASK_SIZE } from "../base/limits.ts";
-import { asPfn } from "../base/numbers.ts";
+import { PUD_SIZE, asPfn } from "../base/numbers.ts";
 import { accountVm } from "./accounting.ts";
 import { dispose } from "./merge.ts";
 import type { Mm } from "./mm.ts";
 import { unmapVma } from "./munmap.ts";
 import { freeTables } from "./page-table.ts";
-import { VM_ACCOUNT, VM_LOCKED } from "./vma.ts";
+import type { Gather } from "./shootdown.ts";
+import { VM_ACCOUNT, VM_LOCKED, type Vma } from "./vma.ts";
 
 /** Nobody uses `mm` any more. Its translations are dropped before its frames are freed. */
 export function exitMm(mm: Mm): void {
   const { memory } = mm;
   mm.noteHighWater();
   const gather = memory.beginGather();
-  const vmas = [...mm.vmas];
-  for (const vma of vmas) unmapVma(vma, gather);
-  for (const vma of vmas) {
+  const { vmas } = mm;
+  for (let i = 0; i < vmas.size; i++) unmapVma(vmas.at(i)!, gather);
+  const gone = vmas.takeAll();
+  for (const vma of gone) {
     if ((vma.flags & VM_ACCOUNT) !== 0) memory.uncommit(vma.pages);
     if ((vma.flags & VM_LOCKED) !== 0) mm.lockedVm -= vma.pages;
     accountVm(mm, vma.flags, -vma.pages);
   }
-  mm.vmas.removeRange(0, vmas.length);
-  freeTables(mm, 0, TASK_SIZE, 0, TASK_SIZE, gather);
+  freeAllTables(mm, gone, gather);
   gather.release(mm.root);
   gather.finishSpace(mm);
   memory.mms.delete(mm);
   mm.root = asPfn(0);
-  for (const vma of vmas) dispose(vma);
+  for (const vma of gone) dispose(vma);
+}
+
+/**
+ * The tables under all of its VMAs, from the lowest up, neighbours together: a table is let go with the last of those that it is for (free_pgtables).
+ * Where other spaces may have linked to tables, some can be left without a VMA: there everything is looked at.
+ */
+function freeAllTables(mm: Mm, vmas: readonly Vma[], gather: Gather): void {
+  if (mm.isLinkable) return freeTables(mm, 0, TASK_SIZE, 0, TASK_SIZE, gather);
+  for (let i = 0; i < vmas.length; i++) {
+    const { start } = vmas[i];
+    while (i + 1 < vmas.length && vmas[i + 1].start - vmas[i].end < PUD_SIZE) i++;
+    freeTables(mm, start, vmas[i].end, 0, vmas[i + 1]?.start ?? TASK_SIZE, gather);
+  }
 }

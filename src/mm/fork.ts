@@ -31,7 +31,8 @@ export function forkMm(parent: Mm): Mm | number {
   copyLayout(child, parent);
   const gather = memory.beginGather();
   let failed = false;
-  for (const vma of parent.vmas) {
+  for (let i = 0; i < parent.vmas.size; i++) {
+    const vma = parent.vmas.at(i)!;
     if ((vma.flags & VM_DONTCOPY) !== 0) continue;
     if (copyVma(child, vma, gather)) continue;
     failed = true;

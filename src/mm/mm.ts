@@ -108,6 +108,8 @@ export class Mm {
 
   /** Other tables that show this mm. */
   readonly mirrors = new Set<Mirror>();
+  /** Other mms may link to its tables: it is a region's host or a view of one. Then a table can outlive the VMAs that it was made for. */
+  isLinkable = false;
   /** The mms whose tables link to tables of this one. */
   readonly sharers = new Set<Mm>();
   /** Set if this is a second, read-only root of another mm (mshare's views): it has no VMAs of its own, and its pages count there. */

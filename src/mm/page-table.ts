@@ -246,12 +246,14 @@ function freeBelow(
   gather: Gather,
 ): boolean {
   const { ram, frames } = mm.memory;
+  const { u32 } = ram;
+  const words = table << 10;
   const size = LEVEL_SIZE[level];
   const first = Math.max(0, Math.floor((start - base) / size));
   const last = Math.min(ENTRIES - 1, Math.ceil((end - base) / size) - 1);
   let emptied = true;
   for (let i = first; i <= last; i++) {
-    const entry = ram.readPte(table, i);
+    const entry = u32[words + 2 * i];
     if (entry === 0) continue;
     const childBase = base + i * size;
     const child = ptePfn(entry);
@@ -260,11 +262,12 @@ function freeBelow(
     const empty =
       removable && (level === 1 || freeBelow(mm, child, level - 1, childBase, start, end, floor, ceiling, gather));
     // Outside [start, end) nothing is mapped there, but tables that are linked from elsewhere may have stayed.
-    if (!empty || childBase < floor || childBase + size > ceiling || (level > 1 && !isEmpty(ram, child))) {
+    const seen = level === 1 || !mm.isLinkable || (childBase >= start && childBase + size <= end);
+    if (!empty || childBase < floor || childBase + size > ceiling || !(seen || isEmpty(ram, child))) {
       emptied = false;
       continue;
     }
-    ram.writePte(table, i, 0);
+    u32[words + 2 * i] = 0;
     mm.tableBytes -= PAGE_SIZE;
     gather.release(child);
   }

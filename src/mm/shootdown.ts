@@ -22,15 +22,20 @@ const FEW_TABLES = 8;
 /** Other address spaces reach its tables: it is a region's, or a view of one. */
 const isShared = (mm: Mm): boolean => mm.viewOf !== null || mm.sharers.size > 0;
 
+/** More entries than this are not kept room for when a Gather is done. */
+const ROOM_KEPT = 4096;
+
 export class Gather {
   readonly #memory: MemoryManager;
-  // Parallel arrays instead of objects: a big unmap touches thousands of tables.
-  #mms: Mm[] = [];
-  #tables: number[] = [];
-  #first: number[] = [];
-  #last: number[] = [];
+  // Parallel arrays instead of objects: a big unmap touches thousands of tables. How much of them is in use is counted beside them, because an array
+  // that is emptied loses its room, and every fork, copy and exit would make it anew.
+  readonly #mms: (Mm | null)[] = [];
+  readonly #tables: number[] = [];
+  readonly #first: number[] = [];
+  readonly #last: number[] = [];
   #spaces: Mm[] = [];
-  #frames: number[] = [];
+  readonly #frames: number[] = [];
+  #frameCount = 0;
   #table = 0;
   #top = -1;
 
@@ -46,11 +51,11 @@ export class Gather {
       return;
     }
     this.#table = table;
-    this.#top++;
-    this.#mms.push(mm);
-    this.#tables.push(table);
-    this.#first.push(index);
-    this.#last.push(index);
+    const top = ++this.#top;
+    this.#mms[top] = mm;
+    this.#tables[top] = table;
+    this.#first[top] = index;
+    this.#last[top] = index;
   }
 
   /** Upper entries of `mm` went (a window was unlinked): every translation of this space may be stale. */
@@ -60,7 +65,7 @@ export class Gather {
 
   /** Drop one reference to `pfn` after the flush (a page that was mapped, or a page table that was unlinked from its parent). */
   release(pfn: Pfn): void {
-    this.#frames.push(pfn);
+    this.#frames[this.#frameCount++] = pfn;
   }
 
   /** Tells the TLBs, then frees. The Gather can be used again. */
@@ -68,9 +73,10 @@ export class Gather {
     const memory = this.#memory;
     if (this.#top >= 0 || this.#spaces.length > 0) this.#flush();
     const frames = this.#frames;
-    for (let i = 0; i < frames.length; i++) memory.frames.put(frames[i] as Pfn);
-    if (frames.length > 4096) this.#frames = [];
-    else frames.length = 0;
+    const count = this.#frameCount;
+    for (let i = 0; i < count; i++) memory.frames.put(frames[i] as Pfn);
+    this.#frameCount = 0;
+    if (count > ROOM_KEPT) frames.length = 0;
     memory.returnGather(this);
   }
 
@@ -80,57 +86,71 @@ export class Gather {
    */
   finishSpace(mm: Mm): void {
     this.#memory.mmu.releaseSpace(mm.root);
-    if (mm.sharers.size === 0) {
-      let kept = 0;
-      for (let i = 0; i <= this.#top; i++) {
-        if (this.#mms[i] === mm) continue;
-        this.#mms[kept] = this.#mms[i];
-        this.#tables[kept] = this.#tables[i];
-        this.#first[kept] = this.#first[i];
-        this.#last[kept] = this.#last[i];
-        kept++;
-      }
-      this.#mms.length = this.#tables.length = this.#first.length = this.#last.length = kept;
-      this.#top = kept - 1;
-      this.#table = 0;
-    }
-    this.#spaces = this.#spaces.filter((space) => space !== mm);
+    if (mm.sharers.size === 0) this.#forgetTables([mm]);
+    if (this.#spaces.length > 0) this.#spaces = this.#spaces.filter((space) => space !== mm);
     this.finish();
+  }
+
+  /** The tables of these spaces need no flush of their own. */
+  #forgetTables(spaces: readonly Mm[]): void {
+    let kept = 0;
+    for (let i = 0; i <= this.#top; i++) {
+      const mm = this.#mms[i]!;
+      this.#mms[i] = null;
+      if (spaces.includes(mm)) continue;
+      this.#mms[kept] = mm;
+      this.#tables[kept] = this.#tables[i];
+      this.#first[kept] = this.#first[i];
+      this.#last[kept] = this.#last[i];
+      kept++;
+    }
+    this.#top = kept - 1;
+    this.#table = 0;
   }
 
   #flush(): void {
     const memory = this.#memory;
     memory.stat.shootdowns++;
     if (memory.tlbFlush === "mask") this.#flushTables();
-    else if (memory.tlbFlush === "all" && this.#mms.some(isShared)) this.#count(memory.mmu.flushAll());
+    else if (memory.tlbFlush === "all" && this.#touchesShared()) this.#count(memory.mmu.flushAll());
     else this.#flushSpaces();
-    this.#mms.length = this.#tables.length = this.#first.length = this.#last.length = this.#spaces.length = 0;
+    // No Mm is kept alive by what was recorded here.
+    if (this.#top >= ROOM_KEPT) this.#mms.length = this.#tables.length = this.#first.length = this.#last.length = 0;
+    else for (let i = 0; i <= this.#top; i++) this.#mms[i] = null;
+    if (this.#spaces.length > 0) this.#spaces = [];
     this.#top = -1;
     this.#table = 0;
+  }
+
+  /** Some table that changed is one that several spaces reach. */
+  #touchesShared(): boolean {
+    for (let i = 0; i <= this.#top; i++) if (isShared(this.#mms[i]!)) return true;
+    return false;
   }
 
   /** What came from the leaf tables that changed, wherever it is. */
   #flushTables(): void {
     const { mmu } = this.#memory;
-    const spaces = this.#spaces;
-    for (const mm of spaces) this.#count(mmu.flushSpace(mm.root));
-    const left = this.#tables.flatMap((_table, i) => (spaces.includes(this.#mms[i]) ? [] : [i]));
-    if (left.length <= FEW_TABLES) {
-      for (const i of left) {
-        const count = this.#last[i] - this.#first[i] + 1;
-        this.#count(mmu.flushLeaf(this.#tables[i] as Pfn, this.#first[i], count));
+    for (const mm of this.#spaces) this.#count(mmu.flushSpace(mm.root));
+    if (this.#spaces.length > 0) this.#forgetTables(this.#spaces);
+    const count = this.#top + 1;
+    if (count <= FEW_TABLES) {
+      for (let i = 0; i < count; i++) {
+        const first = this.#first[i];
+        this.#count(mmu.flushLeaf(this.#tables[i] as Pfn, first, this.#last[i] - first + 1));
       }
       return;
     }
-    const tables = left.map((i) => this.#tables[i] as Pfn);
-    const ranges = left.map((i): [number, number] => [this.#first[i], this.#last[i]]);
-    this.#count(mmu.flushLeaves(tables, ranges), tables.length);
+    const tables = this.#tables.slice(0, count) as Pfn[];
+    const ranges = tables.map((_table, i): [number, number] => [this.#first[i], this.#last[i]]);
+    this.#count(mmu.flushLeaves(tables, ranges), count);
   }
 
   /** The spaces whose tables changed, and those of all who share them. */
   #flushSpaces(): void {
     const done = new Set<Mm>(this.#spaces);
-    for (const mm of this.#mms) {
+    for (let i = 0; i <= this.#top; i++) {
+      const mm = this.#mms[i]!;
       done.add(mm);
       for (const sharer of (mm.viewOf ?? mm).sharers) done.add(sharer);
     }

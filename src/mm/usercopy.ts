@@ -135,6 +135,10 @@ export function putUser32(mm: Mm, addr: number, value: number): number {
 
 /** The u64 at `addr`, unsigned; or -EFAULT as a number. */
 export function getUser64(mm: Mm, addr: number): bigint | number {
+  if ((addr & 7) === 0) {
+    const pfn = userFrame(mm, addr, ACCESS_READ);
+    return pfn === 0 ? -EFAULT : mm.memory.ram.u64[(pfn << 9) + ((addr % PAGE_SIZE) >>> 3)];
+  }
   const bytes = copyFromUser(mm, addr, 8);
   if (typeof bytes === "number") return bytes;
   return new DataView(bytes.buffer).getBigUint64(0, true);
@@ -142,6 +146,17 @@ export function getUser64(mm: Mm, addr: number): bigint | number {
 
 /** Stores `value` modulo 2^64 (a number: an integer, negative ones in two's complement): 0 or -EFAULT. */
 export function putUser64(mm: Mm, addr: number, value: bigint | number): number {
+  if (typeof value === "number" && (addr & 7) === 0) {
+    const pfn = userFrame(mm, addr, ACCESS_WRITE);
+    if (pfn === 0) return -EFAULT;
+    const { ram } = mm.memory;
+    const word = (pfn << 10) + ((addr % PAGE_SIZE) >>> 2);
+    const high = Math.floor(value / TWO32);
+    ram.willStore(pfn);
+    ram.u32[word] = value - high * TWO32;
+    ram.u32[word + 1] = high;
+    return 0;
+  }
   const bytes = new Uint8Array(8);
   const view = new DataView(bytes.buffer);
   if (typeof value === "bigint") view.setBigInt64(0, BigInt.asIntN(64, value), true);

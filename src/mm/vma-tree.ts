@@ -3,7 +3,7 @@
 import type { Vma } from "./vma.ts";
 
 export class VmaTree {
-  readonly #list: Vma[] = [];
+  #list: Vma[] = [];
   /** Index of the VMA found last. */
   #hint = 0;
 
@@ -83,5 +83,12 @@ export class VmaTree {
   /** Takes out `count` VMAs from position `index` on. */
   removeRange(index: number, count: number): void {
     this.#list.splice(index, count);
+  }
+
+  /** Takes out all of them. */
+  takeAll(): Vma[] {
+    const all = this.#list;
+    this.#list = [];
+    return all;
   }
 }

@@ -39,6 +39,7 @@ export class MshareManager {
   create(owner: RegionOwner): Region | number {
     const host = this.memory.newMm(owner.memcg);
     if (typeof host === "number") return host;
+    host.isLinkable = true;
     const region = new Region(this, this.#nextId++, host, owner);
     this.regions.set(region.id, region);
     return region;

@@ -42,6 +42,7 @@ export class View {
     this.host = host;
     this.#mirror = { mm, start: 0, end: TASK_SIZE, shift: 0, readOnly: true };
     mm.viewOf = host;
+    mm.isLinkable = true;
     host.mirrors.add(this.#mirror);
   }
 

@@ -152,7 +152,7 @@ function closeRange(task: Task, args: Args): SyscallResult {
 function dupFrom(task: Task, file: OpenFile, from: number, options: { cloexec: boolean }): number {
   if (from >= noFile(task)) return -EINVAL;
   file.get();
-  return install(task, file, { ...options, from });
+  return install(task, file, { cloexec: options.cloexec, from });
 }
 function dup(task: Task, args: Args): SyscallResult {
   const file = task.files.get(args.u32(0));
@@ -349,7 +349,8 @@ function getLock(task: Task, file: OpenFile, address: number, options: { ofd: bo
   if (type === undefined || (type === F_UNLCK && !options.ofd)) return -EINVAL;
   if (options.ofd && wanted.pid !== 0) return -EINVAL;
   const owner = options.ofd ? file : task.files;
-  const probe: RecordLock = { ...wanted, owner, type: type === F_WRLCK ? F_WRLCK : F_RDLCK };
+  const { start, end, pid } = wanted;
+  const probe: RecordLock = { owner, type: type === F_WRLCK ? F_WRLCK : F_RDLCK, start, end, pid };
   const found = type === F_UNLCK ? undefined : file.inode?.locks?.conflict(probe);
   const out = copyFromUser(task.mm, address, FLOCK_SIZE);
   if (typeof out === "number") return out;
@@ -382,15 +383,16 @@ function setLock(
   if (inode === null) return -EBADF;
   const owner = options.ofd ? file : task.files;
   const pid = options.ofd ? -1 : task.tgid;
+  const { start, end } = wanted;
   if (type === F_UNLCK) {
-    inode.locks?.set({ ...wanted, owner, pid });
+    inode.locks?.set({ owner, type, start, end, pid });
     return 0;
   }
   const locks = (inode.locks ??= new FileLocks());
   const result = task.kernel.vfs.locks.lock(
     task,
     locks,
-    { ...wanted, type, owner, pid },
+    { owner, type, start, end, pid },
     {
       wait: options.wait,
       posix: !options.ofd,

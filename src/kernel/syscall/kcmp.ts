@@ -34,9 +34,8 @@ export function kcmp(task: Task, args: Args): number {
   if (denied !== 0) return denied;
   const things = pick(first, second, args);
   if (typeof things === "number") return things;
-  const { attachments } = kernel.init;
-  let order = attachments.get("kcmp") as Order | undefined;
-  if (order === undefined) attachments.set("kcmp", (order = new Order()));
+  let order = kernel.init.attachments?.get("kcmp") as Order | undefined;
+  if (order === undefined) kernel.init.attach("kcmp", (order = new Order()));
   const [a, b] = [order.of(things[0]), order.of(things[1])];
   return a === b ? 0 : a < b ? 1 : 2;
 }

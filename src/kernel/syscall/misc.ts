@@ -112,10 +112,10 @@ const MEMBARRIER_ALL = 1 | 2 | 4 | 8 | 16 | 32 | 64 | 512;
 function sysMembarrier(task: Task, args: Args): number {
   const [command, flags] = [args.i32(0), args.u32(1)];
   if (flags !== 0) return -EINVAL;
-  const { attachments } = task.process;
-  const registered = (attachments.get("membarrier") as number | undefined) ?? 0;
+  const { process } = task;
+  const registered = (process.attachments?.get("membarrier") as number | undefined) ?? 0;
   const register = (bits: number): number => {
-    attachments.set("membarrier", registered | bits);
+    process.attach("membarrier", registered | bits);
     return 0;
   };
   switch (command) {

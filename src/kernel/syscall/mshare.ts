@@ -58,8 +58,9 @@ function create(task: Task, args: Args): number {
 function attach(task: Task, args: Args): number {
   const file = regionFile(task, args.i32(0));
   if (typeof file === "number") return file;
-  const request = { offset: args.u(1), size: args.u(2), addr: args.ptr(3), flags: args.u32(4) };
-  return attachWindow(file.region, task.mm, { ...request, writable: file.writable });
+  const { writable } = file;
+  const request = { offset: args.u(1), size: args.u(2), addr: args.ptr(3), flags: args.u32(4), writable };
+  return attachWindow(file.region, task.mm, request);
 }
 
 const detach = (task: Task, args: Args): number => detachWindow(task.mm, args.ptr(0));

@@ -244,12 +244,12 @@ function setMceKill(task: Task, args: Args): number {
   if (!unused(args, 3)) return -EINVAL;
   if (operation === PR_MCE_KILL_CLEAR && policy !== 0) return -EINVAL;
   if (operation > PR_MCE_KILL_SET || policy > PR_MCE_KILL_DEFAULT) return -EINVAL;
-  task.process.attachments.set(MCE_KILL, operation === PR_MCE_KILL_CLEAR ? PR_MCE_KILL_DEFAULT : policy);
+  task.process.attach(MCE_KILL, operation === PR_MCE_KILL_CLEAR ? PR_MCE_KILL_DEFAULT : policy);
   return 0;
 }
 
 const mceKill = (task: Task): number =>
-  (task.process.attachments.get(MCE_KILL) as number | undefined) ?? PR_MCE_KILL_DEFAULT;
+  (task.process.attachments?.get(MCE_KILL) as number | undefined) ?? PR_MCE_KILL_DEFAULT;
 
 function setThpDisable(task: Task, args: Args): number {
   if (!unused(args, 2)) return -EINVAL;

@@ -340,7 +340,9 @@ class TaskListDir extends PseudoDir {
   /** Live threads, and the leader as long as the process is not reaped. */
   #tasks(): Task[] {
     const { process } = this.#subject;
-    const rest = [...process.threads.values(), ...process.tracedZombies].filter((task) => task !== process.leader);
+    const rest = [...process.threads.values(), ...(process.tracedZombies ?? [])].filter(
+      (task) => task !== process.leader,
+    );
     return process.state === "dead" ? [] : [process.leader, ...rest];
   }
   #dir(task: Task): SubjectDir {
