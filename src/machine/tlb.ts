@@ -187,11 +187,15 @@ export class Tlb {
       next[i] = heads.get(table) ?? NONE;
       heads.set(table, i);
     });
-    const held = new Set<number>();
+    // By table (its place in `heads`), two words each: a bit for each of up to 64 harts that held something.
+    const heldBy = new Uint32Array(2 * tables.length);
+    let harts = 0;
     let entries = 0;
     for (let slot = 0; slot < this.slotsEver && heads.size > 0; slot++) {
       if (!this.isDirty(slot)) continue;
       const sources = this.sourceAt(slot);
+      const half = this.slotHart[slot] >>> 5;
+      const bit = 1 << (this.slotHart[slot] & 31);
       // Neighbours come from the same table.
       let [table, head] = [NONE, NONE];
       for (let i = 0; i < KINDS * TLB_ENTRIES; i++) {
@@ -207,12 +211,13 @@ export class Tlb {
           if (index < ranges[at][0] || index > ranges[at][1]) continue;
           this.drop(slot, i);
           entries++;
-          held.add(table * 64 + this.slotHart[slot]);
+          if ((heldBy[2 * head + half] & bit) === 0) harts++;
+          heldBy[2 * head + half] |= bit;
           break;
         }
       }
     }
-    return { harts: held.size, entries };
+    return { harts, entries };
   }
 
   /** A leaf table's entry i maps pages that are i modulo 512, and so do one in 512 TLB entries. */

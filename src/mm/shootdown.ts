@@ -23,7 +23,7 @@ const FEW_TABLES = 8;
 const isShared = (mm: Mm): boolean => mm.viewOf !== null || mm.sharers.size > 0;
 
 /** More entries than this are not kept room for when a Gather is done. */
-const ROOM_KEPT = 4096;
+const ROOM_KEPT = 32_768;
 
 export class Gather {
   readonly #memory: MemoryManager;
