@@ -3,12 +3,13 @@
 //
 // Calls are followed into their bodies: a block is known by its pc and its context, the return addresses of the calls that led to it.
 // A `ret` in a context goes back to the return address, under the guard that ra holds it.
-import type { Decoded } from "../isa/instruction.ts";
-import { type Facts, facts } from "./facts.ts";
+import type { Line } from "./line.ts";
 
 export interface CodeSource {
   /** The instruction at a virtual address, or undefined if its page is not known to be executable now or it is not legal. */
-  decode(pc: number): Decoded | undefined;
+  line(pc: number): Line | undefined;
+  /** The instruction after one. */
+  next(line: Line): Line | undefined;
   /** Where the indirect jump at a virtual address went when it was interpreted, ascending; some of it. */
   targets(pc: number): readonly number[];
 }
@@ -26,32 +27,6 @@ export interface Edge {
   readonly pc: number;
 }
 
-export interface Line {
-  readonly pc: number;
-  readonly d: Decoded;
-  readonly facts: Facts;
-  /** Integer and floating-point registers that it reads and writes: bit i for x[i] (never x[0]) or f[i]. */
-  readonly reads: number;
-  readonly writes: number;
-  readonly fReads: number;
-  readonly fWrites: number;
-}
-
-const bit = (register: number): number => 1 << register;
-
-export function lineOf(pc: number, d: Decoded): Line {
-  const f = facts(d);
-  return {
-    pc,
-    d,
-    facts: f,
-    reads: ((f.rs1 ? bit(d.rs1) : 0) | (f.rs2 ? bit(d.rs2) : 0)) & ~1,
-    writes: f.rd ? bit(d.rd) & ~1 : 0,
-    fReads: (f.fs1 ? bit(d.rs1) : 0) | (f.fs2 ? bit(d.rs2) : 0) | (f.fs3 ? bit(d.rs3) : 0),
-    fWrites: f.fd ? bit(d.rd) : 0,
-  };
-}
-
 export type Ending =
   /** Goes on to `next`. */
   | { kind: "jump"; next: Edge }
@@ -67,6 +42,8 @@ export interface Block {
   readonly context: Context | undefined;
   lines: Line[];
   ending: Ending;
+  /** Where control comes from within the region as it was found: a block may be there more than once. */
+  readonly predecessors: Block[];
 }
 
 export interface Limits {
@@ -79,54 +56,56 @@ export interface Limits {
 
 /** Functions that an indirect call is followed into. */
 const MAX_CALLEES = 2;
-const MAX_CONTEXTS = 64;
+/** Contexts of a region, so that each has a bit in Line.seen. */
+const MAX_CONTEXTS = 32;
 /** Bytes from the root within which a region lies. */
 const MAX_DISTANCE = 2 ** 24;
 const RA = 1;
 const T0 = 5;
-const DYNAMIC = 7;
-const RNE = 0;
-const RTZ = 1;
-/** CSRs that are done inline: fflags, frm, fcsr. */
-const LAST_FLOAT_CSR = 3;
-
-/** False for instructions that a region leaves to the interpreter. */
-export function isCompilable(d: Decoded): boolean {
-  const { isInterpreted, isCsr, rounds, rd } = facts(d);
-  if (isInterpreted) return false;
-  if (isCsr) return d.imm <= LAST_FLOAT_CSR;
-  return !rounds || d.rm === RNE || d.rm === DYNAMIC || (d.rm === RTZ && rd);
-}
-
-/** Branches and jumps; what else ends a line is not compilable. */
-const goesElsewhere = ({ d, facts: { isBranch } }: Line): boolean => isBranch || d.instruction.ends;
 
 const isLink = (register: number): boolean => register === RA || register === T0;
+
+/** A place in a region. */
+interface Spot {
+  readonly pc: number;
+  readonly context: Context | undefined;
+}
 
 class Discovery {
   private readonly source: CodeSource;
   private readonly limits: Limits;
   /** Where the region starts. */
   private readonly start: number;
-  private readonly lines = new Map<number, Line>();
-  private readonly leaders = new Map<number, { pc: number; context: Context | undefined }>();
+  /** Unlike for all discoveries; marks the lines that this one has seen. */
+  private readonly id: number;
   private readonly blocks = new Map<number, Block>();
   private readonly contexts = new Map<number, Context>();
 
-  constructor(source: CodeSource, start: number, limits: Limits) {
+  constructor(source: CodeSource, start: number, id: number, limits: Limits) {
     this.source = source;
     this.start = start;
+    this.id = id;
     this.limits = limits;
   }
 
-  /**
-   * Unlike for each pc and context, and small, which makes maps fast; too far from the root, or in too many contexts: a key that is never
-   * found.
-   */
+  /** Unlike for each pc and context, and small, which makes maps fast. */
   private key(pc: number, context: Context | undefined): number {
-    const id = context?.id ?? 0;
-    const distance = pc - this.start;
-    return id < MAX_CONTEXTS && Math.abs(distance) < MAX_DISTANCE ? (distance >> 1) * MAX_CONTEXTS + id : NaN;
+    return ((pc - this.start) >> 1) * MAX_CONTEXTS + (context?.id ?? 0);
+  }
+
+  private isNear({ pc, context }: Spot): boolean {
+    const isKept = context === undefined || (context.id < MAX_CONTEXTS && context.depth <= this.limits.depth);
+    return isKept && Math.abs(pc - this.start) < MAX_DISTANCE;
+  }
+
+  /** The line, with scratch that is this discovery's. */
+  private mine(line: Line): Line {
+    if (line.discovery !== this.id) {
+      line.discovery = this.id;
+      line.seen = 0;
+      line.leads = 0;
+    }
+    return line;
   }
 
   private enter(returnTo: number, parent: Context | undefined): Context {
@@ -140,7 +119,7 @@ class Discovery {
   }
 
   /** Where a branch or jump goes: first what comes next, then where it jumps; with the contexts there. */
-  private successors(line: Line, context: Context | undefined): { pc: number; context: Context | undefined }[] {
+  private successors(line: Line, context: Context | undefined): Spot[] {
     const { d, pc } = line;
     const next = pc + d.length;
     switch (d.instruction.name) {
@@ -157,15 +136,11 @@ class Discovery {
     }
   }
 
-  private call(
-    pc: number,
-    returnTo: number,
-    context: Context | undefined,
-  ): { pc: number; context: Context | undefined } {
+  private call(pc: number, returnTo: number, context: Context | undefined): Spot {
     return { pc, context: this.enter(returnTo, context) };
   }
 
-  private indirect({ d, pc }: Line, context: Context | undefined): { pc: number; context: Context | undefined }[] {
+  private indirect({ d, pc }: Line, context: Context | undefined): Spot[] {
     if (d.rd === 0 && isLink(d.rs1) && d.imm === 0) {
       return context ? [{ pc: context.returnTo, context: context.parent }] : [];
     }
@@ -174,76 +149,89 @@ class Discovery {
     return d.rd === 0 ? targets.map((target) => ({ pc: target, context })) : [];
   }
 
-  /** Decodes, nearest code first, until nothing is left or the limit is reached. */
+  /** Marks a line as the start of a block; true if it was none before. */
+  private lead(line: Line, bit: number): boolean {
+    const isNew = (line.leads & bit) === 0;
+    line.leads |= bit;
+    return isNew;
+  }
+
+  /** Sees lines, nearest code first, until nothing is left or the limit is reached. */
   explore(): void {
-    const queue: { pc: number; context: Context | undefined }[] = [{ pc: this.start, context: undefined }];
-    this.leaders.set(this.key(this.start, undefined), queue[0]);
-    for (let at = 0; at < queue.length; at++) {
-      const { context } = queue[at];
-      let { pc } = queue[at];
-      for (let length = 0; ; length++) {
-        const key = this.key(pc, context);
-        if (this.lines.has(key) || length === this.limits.blockLength) {
-          this.leaders.set(key, { pc, context });
-          if (this.lines.has(key)) break;
+    const { source } = this;
+    const queue: Spot[] = [];
+    const want = (spot: Spot): void => {
+      if (!this.isNear(spot)) return;
+      const line = source.line(spot.pc);
+      if (!line?.isCompilable) return;
+      const bit = 1 << (spot.context?.id ?? 0);
+      if (this.lead(this.mine(line), bit) && (line.seen & bit) === 0) queue.push(spot);
+    };
+    want({ pc: this.start, context: undefined });
+    let left = this.limits.instructions;
+    for (let at = 0; at < queue.length && left > 0; at++) {
+      const { pc, context } = queue[at];
+      const bit = 1 << (context?.id ?? 0);
+      let line = source.line(pc);
+      for (let length = 0; line?.isCompilable; length++, line = source.next(line)) {
+        const isSeen = (this.mine(line).seen & bit) !== 0;
+        if (isSeen || length === this.limits.blockLength) {
+          line.leads |= bit;
           length = 0;
         }
-        if (this.lines.size >= this.limits.instructions || Number.isNaN(key)) break;
-        const d = this.source.decode(pc);
-        if (d === undefined || !isCompilable(d)) break;
-        const line = lineOf(pc, d);
-        this.lines.set(key, line);
-        if (goesElsewhere(line)) {
-          for (const successor of this.successors(line, context)) {
-            const target = this.key(successor.pc, successor.context);
-            if ((successor.context?.depth ?? 0) > this.limits.depth || Number.isNaN(target)) continue;
-            if (!this.leaders.has(target)) queue.push(successor);
-            this.leaders.set(target, successor);
-          }
-          break;
-        }
-        pc += d.length;
+        if (isSeen || left === 0) break;
+        line.seen |= bit;
+        left--;
+        if (!line.goesElsewhere) continue;
+        for (const successor of this.successors(line, context)) want(successor);
+        break;
       }
     }
   }
 
-  private edge(to: { pc: number; context: Context | undefined }): Edge {
-    return { block: this.block(to.pc, to.context), pc: to.pc };
+  private edge(from: Block, { pc, context }: Spot): Edge {
+    const block = this.isNear({ pc, context }) ? this.block(pc, context) : undefined;
+    block?.predecessors.push(from);
+    return { block, pc };
   }
 
-  /** The block that starts at a leader; undefined if its first instruction was not decoded. */
+  /** The line if it was seen in the context that has this bit. */
+  private ifSeen(line: Line | undefined, bit: number): Line | undefined {
+    return line?.discovery === this.id && (line.seen & bit) !== 0 ? line : undefined;
+  }
+
+  /** The block that starts at a leader; undefined if its first instruction was not seen. */
   private block(pc: number, context: Context | undefined): Block | undefined {
+    const bit = 1 << (context?.id ?? 0);
+    let line = this.ifSeen(this.source.line(pc), bit);
+    if (!line) return undefined;
     const key = this.key(pc, context);
-    if (!this.lines.has(key)) return undefined;
     const known = this.blocks.get(key);
     if (known) return known;
-    const block: Block = { pc, context, lines: [], ending: { kind: "interpret", pc } };
+    const block: Block = { pc, context, lines: [], ending: { kind: "interpret", pc }, predecessors: [] };
     this.blocks.set(key, block);
-    for (let at = pc; ;) {
-      const line = this.lines.get(this.key(at, context))!;
+    for (;;) {
       block.lines.push(line);
-      const { d } = line;
-      if (goesElsewhere(line)) {
-        const edges = this.successors(line, context).map((successor) => this.edge(successor));
-        if (d.instruction.name === "jalr") block.ending = { kind: "indirect", expected: edges };
+      if (line.goesElsewhere) {
+        const edges = this.successors(line, context).map((successor) => this.edge(block, successor));
+        if (line.d.instruction.name === "jalr") block.ending = { kind: "indirect", expected: edges };
         else if (line.facts.isBranch) block.ending = { kind: "branch", next: edges[0], taken: edges[1] };
         else block.ending = { kind: "jump", next: edges[0] };
         return block;
       }
-      at += d.length;
-      const nextKey = this.key(at, context);
-      if (this.leaders.has(nextKey) && this.lines.has(nextKey)) {
-        block.ending = { kind: "jump", next: this.edge({ pc: at, context }) };
+      const at = line.pc + line.d.length;
+      const next = this.source.next(line);
+      if (!this.ifSeen(next, bit)) {
+        block.ending = next?.isCompilable
+          ? { kind: "jump", next: { block: undefined, pc: at } }
+          : { kind: "interpret", pc: at };
         return block;
       }
-      if (!this.lines.has(nextKey)) {
-        const d2 = this.source.decode(at);
-        block.ending =
-          d2 !== undefined && isCompilable(d2)
-            ? { kind: "jump", next: { block: undefined, pc: at } }
-            : { kind: "interpret", pc: at };
+      if ((next!.leads & bit) !== 0) {
+        block.ending = { kind: "jump", next: this.edge(block, { pc: at, context }) };
         return block;
       }
+      line = next!;
     }
   }
 
@@ -252,9 +240,12 @@ class Discovery {
   }
 }
 
-/** The region rooted at a pc, or undefined if its first instruction cannot be compiled. */
-export function discover(source: CodeSource, root: number, limits: Limits): Block | undefined {
-  const discovery = new Discovery(source, root, limits);
+/**
+ * The region rooted at a pc, or undefined if its first instruction cannot be compiled. `id`: a number that no other discovery in the same
+ * code has, not 0.
+ */
+export function discover(source: CodeSource, root: number, id: number, limits: Limits): Block | undefined {
+  const discovery = new Discovery(source, root, id, limits);
   discovery.explore();
   return discovery.root();
 }

@@ -29,9 +29,10 @@ import {
   TLB_READ,
   TLB_WRITE,
 } from "../layout.ts";
-import type { Block, Edge, Line } from "./discover.ts";
+import type { Block, Edge } from "./discover.ts";
 import { type Flow, type Node, type Registers } from "./flow.ts";
-import { WORD_LOADS, copied, givesWord, isWordIn, wordOperation } from "./words.ts";
+import type { Line } from "./line.ts";
+import { WORD_LOADS, copied, isWordIn, wordOperation } from "./words.ts";
 
 /** Kinds of exit. Leave: go on at pc, in compiled code if there is some. */
 export const EXIT_LEAVE = 0;
@@ -201,8 +202,8 @@ export class RegionEmitter implements Emitter {
   }
 
   setX(value: () => void): void {
-    const { d } = this.line;
-    const isWord = givesWord(d, this.words.x);
+    const { d, wordIf } = this.line;
+    const isWord = (wordIf & ~this.words.x) === 0;
     value();
     if (d.rd === 0) this.code.op(op.drop);
     else if (isWord) this.code.op(op.i32WrapI64).set(this.word(d.rd));
@@ -626,7 +627,7 @@ export class RegionEmitter implements Emitter {
     const words = { ...this.words };
     const dirty = { ...this.dirty };
     this.storeRegisters({ x: dirty.x & ~to.dirtyIn.x, f: dirty.f & ~to.dirtyIn.f }, words);
-    this.widen(to.wordsIn);
+    this.widen(to);
     const labels = this.labels.get(to);
     if (to.order <= from.order) this.code.br(labels!.loop!);
     else if (to.isMerge) this.code.br(labels!.merge!);
@@ -635,13 +636,12 @@ export class RegionEmitter implements Emitter {
     this.dirty = dirty;
   }
 
-  /** Turns words that are not in `wanted` into wide values. */
-  private widen(wanted: Registers): void {
-    const known = this.plan.flow;
-    for (const r of members(this.words.x & ~wanted.x & (known.reads.x | known.writes.x))) {
+  /** Turns words that the target wants as wide values into such. */
+  private widen({ wordsIn, wantedIn }: Node): void {
+    for (const r of members(this.words.x & ~wordsIn.x & wantedIn.x)) {
       this.code.get(this.word(r)).op(op.i64ExtendI32S).set(this.wide(r));
     }
-    for (const r of members(this.words.f & ~wanted.f & (known.reads.f | known.writes.f))) {
+    for (const r of members(this.words.f & ~wordsIn.f & wantedIn.f)) {
       this.pushDoubleBits(r);
       this.code.op(op.f64ReinterpretI64).set(this.double(r));
     }
@@ -752,7 +752,7 @@ export class RegionEmitter implements Emitter {
   private loadRegisters(): void {
     const c = this.code;
     const { flow } = this.plan;
-    for (const r of members(flow.reads.x | flow.writes.x)) {
+    for (const r of members(flow.root.wantedIn.x)) {
       c.get(HART)
         .memory(op.i64Load, HART_X + 8 * r)
         .set(this.wide(r));
@@ -761,7 +761,7 @@ export class RegionEmitter implements Emitter {
       c.get(this.wide(r)).op(op.i32WrapI64).tee(this.word(r)).op(op.i64ExtendI32S).get(this.wide(r)).op(op.i64Ne);
       this.exitIf();
     }
-    for (const r of members(flow.reads.f | flow.writes.f)) {
+    for (const r of members(flow.root.wantedIn.f)) {
       c.get(HART)
         .memory(op.f64Load, HART_F + 8 * r)
         .set(this.double(r));

@@ -1,8 +1,8 @@
 // Control and data flow of a region: order, dominators, loops, the longest path between budget checks, liveness, and which registers are
 // words (words.ts) where. Pure analysis of the blocks that discover.ts found.
-import type { Block, Edge, Line } from "./discover.ts";
+import type { Block, Edge } from "./discover.ts";
+import type { Line } from "./line.ts";
 import { chooseMemos } from "./memos.ts";
-import { givesWord } from "./words.ts";
 
 /** Sets of registers: bit i of `x` for x[i], of `f` for f[i]. */
 export interface Registers {
@@ -24,13 +24,15 @@ export class Node {
   isMerge = false;
   /** The most instructions from here until the next budget check or exit. */
   longest = 0;
-  liveIn: Registers = { x: 0, f: 0 };
+  readonly liveIn: Registers = { x: 0, f: 0 };
   /** Registers kept as words (x: i32) or singles (f: f32) on entry. */
-  wordsIn: Registers = { x: -1, f: -1 };
+  readonly wordsIn: Registers = { x: ~1, f: -1 };
   /** Registers whose locals may differ from memory on entry. */
-  dirtyIn: Registers = { x: 0, f: 0 };
+  readonly dirtyIn: Registers = { x: 0, f: 0 };
+  /** Registers whose locals must hold their values on entry: some way from here reads them, or may store them, before it writes them. */
+  readonly wantedIn: Registers = { x: 0, f: 0 };
   /** Not live and clean on entry to this loop: every way in stores them. */
-  flushed: Registers = { x: 0, f: 0 };
+  readonly flushed: Registers = { x: 0, f: 0 };
   /** Registers that the block reads before it writes them, and those that it writes. */
   readonly uses: Registers = { x: 0, f: 0 };
   readonly defines: Registers = { x: 0, f: 0 };
@@ -52,9 +54,6 @@ export interface Flow {
   /** In reverse postorder. */
   readonly nodes: readonly Node[];
   readonly nodeOf: ReadonlyMap<Block, Node>;
-  /** All registers that some block reads before it writes them, and all that are written. */
-  readonly reads: Registers;
-  readonly writes: Registers;
   readonly instructions: number;
   /** The loads and stores that remember the last page: which memory of one they use (memos.ts). */
   readonly memos: ReadonlyMap<Line, number>;
@@ -84,6 +83,8 @@ export const edgesOf = (block: Block): Edge[] => {
   }
 };
 
+const successorsOf = (block: Block): Block[] => edgesOf(block).flatMap(({ block: to }) => to ?? []);
+
 const count = (bits: number): number => {
   let n = 0;
   for (let rest = bits; rest !== 0; rest &= rest - 1) n++;
@@ -91,15 +92,12 @@ const count = (bits: number): number => {
 };
 
 /** Updates the set of words after an instruction. */
-function transferWords({ d, facts: known, writes, fWrites }: Line, words: Registers): void {
-  if (writes !== 0) {
-    if (givesWord(d, words.x)) words.x |= writes;
-    else words.x &= ~writes;
-  }
-  if (fWrites !== 0) {
-    if (known.givesSingle) words.f |= fWrites;
-    else words.f &= ~fWrites;
-  }
+function transferWords({ wordIf, writes, fWrites, facts }: Line, words: Registers): void {
+  if ((wordIf & ~words.x) === 0) words.x |= writes;
+  else words.x &= ~writes;
+  if (fWrites === 0) return;
+  if (facts.givesSingle) words.f |= fWrites;
+  else words.f &= ~fWrites;
 }
 
 function makeNodes(root: Block): { nodes: Node[]; nodeOf: Map<Block, Node> } {
@@ -197,45 +195,40 @@ function shape(nodes: readonly Node[]): void {
   }
 }
 
+function set(registers: Registers, x: number, f: number): boolean {
+  if (registers.x === x && registers.f === f) return false;
+  registers.x = x;
+  registers.f = f;
+  return true;
+}
+
 function findLiveness(nodes: readonly Node[]): void {
   for (let changed = true; changed;) {
     changed = false;
     for (let i = nodes.length - 1; i >= 0; i--) {
-      const n = nodes[i];
-      const out = { x: 0, f: 0 };
-      for (const s of n.successors) {
-        out.x |= s.liveIn.x;
-        out.f |= s.liveIn.f;
+      const { successors, uses, defines, liveIn } = nodes[i];
+      let [x, f] = [0, 0];
+      for (const s of successors) {
+        x |= s.liveIn.x;
+        f |= s.liveIn.f;
       }
-      const { uses, defines } = n;
-      const x = uses.x | (out.x & ~defines.x);
-      const f = uses.f | (out.f & ~defines.f);
-      if (x !== n.liveIn.x || f !== n.liveIn.f) {
-        n.liveIn = { x, f };
-        changed = true;
-      }
+      changed = set(liveIn, uses.x | (x & ~defines.x), uses.f | (f & ~defines.f)) || changed;
     }
   }
 }
 
 /** Forward and optimistic: a register is a word where it is one on every way in. */
-function findWords(nodes: readonly Node[], options: FlowOptions): void {
+function findWords(nodes: readonly Node[], { guards }: FlowOptions): void {
   const [root] = nodes;
-  const { guards } = options;
-  root.wordsIn = root.isLoop ? { x: root.liveIn.x & guards.x, f: root.liveIn.f & guards.f } : { x: 0, f: 0 };
+  if (root.isLoop) set(root.wordsIn, root.liveIn.x & guards.x, root.liveIn.f & guards.f);
+  else set(root.wordsIn, 0, 0);
+  const out = { x: 0, f: 0 };
   for (let changed = true; changed;) {
     changed = false;
     for (const n of nodes) {
-      const out = { ...n.wordsIn };
+      set(out, n.wordsIn.x, n.wordsIn.f);
       for (const line of n.block.lines) transferWords(line, out);
-      for (const s of n.successors) {
-        const x = s.wordsIn.x & out.x;
-        const f = s.wordsIn.f & out.f;
-        if (x !== s.wordsIn.x || f !== s.wordsIn.f) {
-          s.wordsIn = { x, f };
-          changed = true;
-        }
-      }
+      for (const { wordsIn } of n.successors) changed = set(wordsIn, wordsIn.x & out.x, wordsIn.f & out.f) || changed;
     }
   }
 }
@@ -243,16 +236,30 @@ function findWords(nodes: readonly Node[], options: FlowOptions): void {
 function findDirty(nodes: readonly Node[]): void {
   for (let changed = true; changed;) {
     changed = false;
-    for (const n of nodes) {
-      const out = { x: n.dirtyIn.x | n.defines.x, f: n.dirtyIn.f | n.defines.f };
-      for (const s of n.successors) {
-        const x = (s.dirtyIn.x | out.x) & ~s.flushed.x;
-        const f = (s.dirtyIn.f | out.f) & ~s.flushed.f;
-        if (x !== s.dirtyIn.x || f !== s.dirtyIn.f) {
-          s.dirtyIn = { x, f };
-          changed = true;
-        }
+    for (const { dirtyIn, defines, successors } of nodes) {
+      const x = dirtyIn.x | defines.x;
+      const f = dirtyIn.f | defines.f;
+      for (const s of successors) {
+        changed = set(s.dirtyIn, (s.dirtyIn.x | x) & ~s.flushed.x, (s.dirtyIn.f | f) & ~s.flushed.f) || changed;
       }
+    }
+  }
+}
+
+/** Like liveness, but each node may store what may be dirty. */
+function findWanted(nodes: readonly Node[]): void {
+  for (let changed = true; changed;) {
+    changed = false;
+    for (let i = nodes.length - 1; i >= 0; i--) {
+      const { successors, uses, defines, dirtyIn, wantedIn } = nodes[i];
+      let [x, f] = [0, 0];
+      for (const s of successors) {
+        x |= s.wantedIn.x;
+        f |= s.wantedIn.f;
+      }
+      x = uses.x | dirtyIn.x | (x & ~defines.x);
+      f = uses.f | dirtyIn.f | (f & ~defines.f);
+      changed = set(wantedIn, x, f) || changed;
     }
   }
 }
@@ -260,11 +267,11 @@ function findDirty(nodes: readonly Node[]): void {
 /** Large loops store what is dead at their head rather than carry it around. */
 function chooseFlushes(nodes: readonly Node[]): void {
   findDirty(nodes);
-  for (const n of nodes) {
-    if (!n.isLoop || count(n.dirtyIn.x) + count(n.dirtyIn.f) <= CARRIED) continue;
-    n.flushed = { x: n.dirtyIn.x & ~n.liveIn.x, f: n.dirtyIn.f & ~n.liveIn.f };
+  for (const { isLoop, dirtyIn, liveIn, flushed } of nodes) {
+    if (!isLoop || count(dirtyIn.x) + count(dirtyIn.f) <= CARRIED) continue;
+    set(flushed, dirtyIn.x & ~liveIn.x, dirtyIn.f & ~liveIn.f);
   }
-  for (const n of nodes) n.dirtyIn = { x: 0, f: 0 };
+  for (const n of nodes) set(n.dirtyIn, 0, 0);
   findDirty(nodes);
 }
 
@@ -273,25 +280,23 @@ function chooseFlushes(nodes: readonly Node[]): void {
  * `straight` instructions. The rest gets regions of its own when it is hot.
  */
 function trim(root: Block, straight: number): void {
-  const { nodes, nodeOf } = makeNodes(root);
-  connect(nodes, nodeOf);
-  const kept = new Set<Node>();
-  const queue = nodes[0].predecessors.length > 0 ? [nodes[0]] : [];
-  for (const n of queue) {
-    if (kept.has(n)) continue;
-    kept.add(n);
-    queue.push(...n.predecessors);
+  const kept = new Set<Block>();
+  const queue = root.predecessors.length > 0 ? [root] : [];
+  for (const block of queue) {
+    if (kept.has(block)) continue;
+    kept.add(block);
+    queue.push(...block.predecessors);
   }
   // Then what comes after the loop, or after the root, nearest first.
   let instructions = 0;
-  const nearest = kept.size === 0 ? [nodes[0]] : [...kept].flatMap((n) => n.successors);
-  for (const n of nearest) {
-    if (kept.has(n) || (n !== nodes[0] && instructions + n.block.lines.length > straight)) continue;
-    kept.add(n);
-    instructions += n.block.lines.length;
-    nearest.push(...n.successors);
+  const nearest = kept.size === 0 ? [root] : [...kept].flatMap(successorsOf);
+  for (const block of nearest) {
+    if (kept.has(block) || (block !== root && instructions + block.lines.length > straight)) continue;
+    kept.add(block);
+    instructions += block.lines.length;
+    nearest.push(...successorsOf(block));
   }
-  for (const n of nodes) redirect(n.block, (edge) => !edge.block || kept.has(nodeOf.get(edge.block)!));
+  for (const block of kept) redirect(block, (edge) => !edge.block || kept.has(edge.block));
 }
 
 /** Makes the edges that `keep` rejects leave the region. */
@@ -318,15 +323,12 @@ export function analyze(rootBlock: Block, options: FlowOptions): Flow {
   findLiveness(nodes);
   findWords(nodes, options);
   chooseFlushes(nodes);
-  const reads = { x: 0, f: 0 };
-  const writes = { x: 0, f: 0 };
-  let instructions = 0;
-  for (const { block, uses, defines } of nodes) {
-    instructions += block.lines.length;
-    reads.x |= uses.x;
-    reads.f |= uses.f;
-    writes.x |= defines.x;
-    writes.f |= defines.f;
-  }
-  return { root: nodes[0], nodes, nodeOf, reads, writes, instructions, memos: chooseMemos(nodes.map((n) => n.block)) };
+  findWanted(nodes);
+  return {
+    root: nodes[0],
+    nodes,
+    nodeOf,
+    instructions: nodes.reduce((sum, { block }) => sum + block.lines.length, 0),
+    memos: chooseMemos(nodes.map((n) => n.block)),
+  };
 }

@@ -6,26 +6,22 @@ import { isRelaxedMultiplyAddFused } from "../../wasm/relaxed.ts";
 import { hasTailCalls } from "../../wasm/tail-call.ts";
 import type { CodeCache } from "../code-cache.ts";
 import { REGION_SIGNATURE, type RegionImports } from "../interpreter.ts";
-import type { Decoded } from "../isa/instruction.ts";
-import { decode } from "../isa/table.ts";
 import {
   CODE_PAGE_BYTES,
   HART_F,
   HART_FCSR,
   HART_PC,
   HART_SCRATCH,
-  HART_TLB,
   HART_X,
   type Layout,
   REGION,
-  TLB_ENTRIES,
-  TLB_EXECUTE,
 } from "../layout.ts";
 import type { Ram } from "../ram.ts";
-import { type CodeSource, type Limits, discover } from "./discover.ts";
+import { type Limits, discover } from "./discover.ts";
 import { type PageGuard, RegionEmitter } from "./emit.ts";
 import { describeRegion } from "./describe.ts";
 import { type Flow, type Registers, analyze } from "./flow.ts";
+import { type CodePage, LineCache, TlbSource } from "./source.ts";
 
 /** Jumps to a place in the interpreter; its instructions take then about as long as compiling them. */
 const THRESHOLD = 1000;
@@ -83,11 +79,6 @@ interface Region extends Place {
 
 type RegionFunction = (hart: number, budget: number, pc: bigint) => bigint;
 
-interface CodePage extends PageGuard {
-  readonly page: number;
-  readonly frame: Pfn;
-}
-
 export interface JitOptions {
   readonly memory: WebAssembly.Memory;
   readonly layout: Layout;
@@ -108,67 +99,6 @@ export interface JitStats {
   compileMs: number;
 }
 
-/** Reads guest code through the execute translations that a hart's TLB holds now, and notes the pages it read. */
-class TlbSource implements CodeSource {
-  private readonly pages = new Map<number, CodePage | undefined>();
-  /** Instructions by page and halfword in it; null: none that is legal. */
-  private readonly decoded = new Map<number, Map<number, Decoded | null>>();
-  private lastNumber = -1;
-  private last = new Map<number, Decoded | null>();
-  private readonly options: JitOptions;
-  private readonly tlb: number;
-  private readonly noted: ReadonlyMap<number, readonly number[]>;
-
-  constructor(options: JitOptions, hart: number, noted: ReadonlyMap<number, readonly number[]>) {
-    this.options = options;
-    this.noted = noted;
-    this.tlb = options.ram.u32[(hart + HART_TLB) >>> 2];
-  }
-
-  page(va: number): CodePage | undefined {
-    const number = Math.floor(va / PAGE_SIZE);
-    if (this.pages.has(number)) return this.pages.get(number);
-    const { ram, code } = this.options;
-    const at = (this.tlb + TLB_EXECUTE + 8 * (number % TLB_ENTRIES)) >>> 2;
-    const [low, high] = [ram.u32[at], ram.u32[at + 1]];
-    const page = low & 0xfffff;
-    const isHere = high !== 0xffffffff && high * 16 + (low >>> 28) === number && code.frameOf(page) !== 0;
-    const found = isHere ? { va: number * PAGE_SIZE, low, high, page, frame: code.frameOf(page) } : undefined;
-    this.pages.set(number, found);
-    return found;
-  }
-
-  private half(va: number): number | undefined {
-    const page = this.page(va);
-    return page && this.options.ram.u16[(page.frame * PAGE_SIZE + (va % PAGE_SIZE)) >>> 1];
-  }
-
-  decode(pc: number): Decoded | undefined {
-    const number = Math.floor(pc / PAGE_SIZE);
-    if (number !== this.lastNumber) {
-      this.lastNumber = number;
-      this.last = this.decoded.get(number) ?? new Map();
-      this.decoded.set(number, this.last);
-    }
-    const at = (pc - number * PAGE_SIZE) >> 1;
-    let d = this.last.get(at);
-    if (d === undefined) this.last.set(at, (d = this.decodeAt(pc) ?? null));
-    return d ?? undefined;
-  }
-
-  private decodeAt(pc: number): Decoded | undefined {
-    const low = this.half(pc);
-    if (low === undefined || (low & 3) !== 3) return low === undefined ? undefined : decode(low);
-    const high = this.half(pc + 2);
-    return high === undefined ? undefined : decode(low | (high << 16));
-  }
-
-  targets(pc: number): number[] {
-    const known = this.noted.get(pc) ?? [];
-    return known.filter((target) => this.page(target) !== undefined).sort((a, b) => a - b);
-  }
-}
-
 export class Jit {
   readonly stats: JitStats = { regions: 0, codeBytes: 0, instructions: 0, compiledRegions: 0, compileMs: 0 };
   private readonly options: JitOptions;
@@ -182,6 +112,8 @@ export class Jit {
   private readonly canChain = hasTailCalls();
   /** Where indirect jumps went, by pc. */
   private readonly noted = new Map<number, number[]>();
+  private readonly lines = new LineCache();
+  private discoveries = 0;
   /** How often a place was compiled again. */
   private readonly recompiled = new Map<string, number>();
   /** Places that were hot once. */
@@ -215,6 +147,12 @@ export class Jit {
     for (const [pc, write] of this.watched) {
       if (emitter.marks.some(({ line }) => line.pc === pc)) write(describeRegion(emitter, pc));
     }
+  }
+
+  private source(hart: number): TlbSource {
+    const { lines, noted } = this;
+    const { ram, code } = this.options;
+    return new TlbSource(hart, { ram, code, lines, noted });
   }
 
   private pcOf(hart: number): number {
@@ -286,7 +224,7 @@ export class Jit {
     const region = this.byNumber[this.options.ram.u32[entry >>> 2] & ~REGION];
     if (!region) return;
     const pc = this.pcOf(hart);
-    const source = new TlbSource(this.options, hart, this.noted);
+    const source = this.source(hart);
     const page = source.page(pc);
     // The same frame mapped at another address: the region there takes the entry over.
     if (page && region.frame === page.frame && Math.floor(region.pc / PAGE_SIZE) * PAGE_SIZE !== page.va) {
@@ -304,7 +242,7 @@ export class Jit {
     if (missing.length > 0) {
       // A process that has not run all of its code yet, or has forgotten where it is. If that cannot be helped, the place is counted anew.
       for (const { va } of missing) this.options.prefetch(hart, va);
-      const after = new TlbSource(this.options, hart, this.noted);
+      const after = this.source(hart);
       if (!missing.every((guard) => fits(guard, after))) this.options.ram.u32[entry >>> 2] = 0;
       return;
     }
@@ -334,12 +272,12 @@ export class Jit {
 
   private compile(hart: number, places: readonly Place[]): void {
     const started = performance.now();
-    const source = new TlbSource(this.options, hart, this.noted);
+    const source = this.source(hart);
     const parts: Part[] = [];
     for (const place of places) {
       // Its code may have been dropped while it waited.
       if (this.frameAt(place.entry) !== place.frame || source.page(place.pc)?.frame !== place.frame) continue;
-      const root = discover(source, place.pc, LIMITS);
+      const root = discover(source, place.pc, ++this.discoveries, LIMITS);
       if (!root || root.lines.length === 0) this.giveUp(place.frame, place.pc);
       else {
         const flow = analyze(root, { guards: place.assumptions.guards, straight: STRAIGHT });
@@ -450,6 +388,7 @@ export class Jit {
   /** The code of a frame was dropped, the entries in its code page with it. */
   private drop(pfn: Pfn): void {
     this.hopeless.delete(pfn);
+    this.lines.drop(pfn);
     if (this.recompiled.size > MAX_REGIONS) this.recompiled.clear();
     for (const region of this.byFrame.get(pfn) ?? []) this.remove(region);
   }

@@ -3,7 +3,8 @@
 //
 // Measured (ns per operation, without and with): CRC's table lookups 5.0 and 3.1; a memory that is wrong each time costs more than none.
 import { PAGE_SIZE } from "../../base/numbers.ts";
-import type { Block, Line } from "./discover.ts";
+import type { Block } from "./discover.ts";
+import type { Line } from "./line.ts";
 
 /** More memories than this would only be spilled. */
 const MAX_MEMOS = 8;

@@ -47,23 +47,30 @@ export function copied(d: Decoded): number | undefined {
   return d.rs1 === 0 ? d.rs2 : d.rs2 === 0 ? d.rs1 : undefined;
 }
 
+/** Whether it is an and with a mask without sign bit, whose result is a word whatever the other operand. */
+const isMask = (d: Decoded, operation: number): boolean => operation === op.i32And && d.imm >= 0 && !facts(d).rs2;
+
 /** The i32 opcode that does the instruction on words, if its sources are among `words` (bit i for x[i]). */
 export function wordOperation(d: Decoded, words: number): number | undefined {
   const operation = ON_WORDS[d.index];
   if (operation === undefined) return undefined;
-  // The result of a mask without sign bit is a word whatever the other operand.
-  if (operation === op.i32And && d.imm >= 0 && !facts(d).rs2) return operation;
+  if (isMask(d, operation)) return operation;
   if (!isWordIn(words, d.rs1)) return undefined;
   return facts(d).rs2 && !isWordIn(words, d.rs2) ? undefined : operation;
 }
 
-/** Whether the integer result is a sign-extended word, given which sources are (bit i for x[i]). */
-export function givesWord(d: Decoded, words: number): boolean {
-  if (facts(d).givesWord) return true;
+/** Some register that never is among words. */
+const NEVER = 1;
+
+/** Registers that must hold words (bit i for x[i]) for the integer result to be one: 0 if it always is, x[0] if never. */
+export function wordCondition(d: Decoded): number {
   const { name } = d.instruction;
+  if (facts(d).givesWord || (name === "addi" && d.rs1 === 0)) return 0;
+  if ((name === "srai" && d.imm >= 32) || (name === "srli" && d.imm > 32)) return 0;
   const source = copied(d);
-  if (source !== undefined) return isWordIn(words, source);
-  if (name === "addi" && d.rs1 === 0) return true;
-  if ((name === "srai" && d.imm >= 32) || (name === "srli" && d.imm > 32)) return true;
-  return wordOperation(d, words) !== undefined;
+  if (source !== undefined) return (1 << source) & ~1;
+  const operation = ON_WORDS[d.index];
+  if (operation === undefined) return NEVER;
+  if (isMask(d, operation)) return 0;
+  return ((1 << d.rs1) | (facts(d).rs2 ? 1 << d.rs2 : 0)) & ~1;
 }
