@@ -6,16 +6,7 @@ import { isRelaxedMultiplyAddFused } from "../../wasm/relaxed.ts";
 import { hasTailCalls } from "../../wasm/tail-call.ts";
 import type { CodeCache } from "../code-cache.ts";
 import { REGION_SIGNATURE, type RegionImports } from "../interpreter.ts";
-import {
-  CODE_PAGE_BYTES,
-  HART_F,
-  HART_FCSR,
-  HART_PC,
-  HART_SCRATCH,
-  HART_X,
-  type Layout,
-  REGION,
-} from "../layout.ts";
+import { CODE_PAGE_BYTES, HART_F, HART_FCSR, HART_PC, HART_SCRATCH, HART_X, type Layout, REGION } from "../layout.ts";
 import type { Ram } from "../ram.ts";
 import { type Limits, discover } from "./discover.ts";
 import { type PageGuard, RegionEmitter } from "./emit.ts";
