@@ -58,8 +58,8 @@ export interface Limits {
 const MAX_CALLEES = 2;
 /** Contexts of a region, so that each has a bit in Line.seen. */
 const MAX_CONTEXTS = 32;
-/** Bytes from the root within which a region lies. */
-const MAX_DISTANCE = 2 ** 24;
+/** Bytes from the root within which blocks are entered: exits have room for less than 2 ** 20 (emit.ts), and lines follow. */
+const MAX_DISTANCE = 2 ** 20 - 2 ** 13;
 const RA = 1;
 const T0 = 5;
 

@@ -6,6 +6,7 @@ import { TRAP_BREAKPOINT } from "../trap.ts";
 
 const [A0, A1] = [10, 11];
 const EBREAK = encode("ebreak");
+const RET = encode("jalr", { rs1: 1 });
 /** a1 += a0, a0 times; with a load. */
 const LOOP = [
   encode("lw", { rd: 12, rs1: 13 }),
@@ -70,6 +71,21 @@ describe("the JIT", () => {
     expect(lines.map((line) => line.trim())).toEqual(
       expect.arrayContaining(["10000  lw a2,0(a3)", "10008  addi a0,a0,-1", "i64.add", "i32.load"]),
     );
+  });
+
+  it("knows where it is in a function 4 MiB from its caller", () => {
+    const FAR = CODE + 2 ** 22 + 256;
+    const machine = looping({ memoryBytes: 16 * 2 ** 20 });
+    machine.mapFresh(DATA, 64, RW);
+    machine.load([encode("ld", { rd: 12, rs1: 13 }), encode("add", { rd: 13, rs1: 13, rs2: 14 }), RET], FAR);
+    machine.load([encode("jalr", { rd: 1, rs1: 15 }), encode("addi", { rd: A0, rs1: A0, imm: -1 })]);
+    machine.pokeWords(CODE + 8, [encode("bne", { rs1: A0, rs2: 0, imm: -8 }), EBREAK]);
+    machine.hart.registers.setX(14, 4096n);
+    machine.hart.registers.setX(15, BigInt(FAR));
+    // Each call misses the TLB.
+    run(machine, 64n);
+    expect(machine.hart.registers.x(13)).toBe(BigInt(DATA + 64 * 4096));
+    expect(machine.hardware.stats.compiled).toBeGreaterThan(50);
   });
 
   it("takes samples every so many instructions, which change nothing", () => {
