@@ -20,7 +20,7 @@ import {
 } from "../wasm/assembler.ts";
 import type { Emitter, LoadTarget } from "./isa/emitter.ts";
 import { INSTRUCTIONS } from "./isa/table.ts";
-import { EXIT_BAD_ENTRY } from "./jit/emit.ts";
+import { EXIT_BAD_ENTRY, EXIT_MASK, EXIT_SPLIT } from "./jit/emit.ts";
 import {
   CODE_PAGE_BYTES,
   HART_ACCESS,
@@ -90,6 +90,8 @@ export interface RegionImports {
   noteTarget(hart: number): void;
   /** The region at HART_PC, whose number is at offset `entry`, did not fit the hart. */
   badEntry(hart: number, entry: number): void;
+  /** The region entered last, whose number is at offset `entry`, left because a window is in two pages or not in the TLB. */
+  split(hart: number, entry: number): void;
 }
 
 /** Runs a hart from HART_PC for at most `budget` (>= 0) instructions; a trap cause. */
@@ -108,6 +110,7 @@ interface RegionIndices {
   readonly type: number;
   readonly hot: number;
   readonly badEntry: number;
+  readonly split: number;
   readonly noteTarget: number;
 }
 
@@ -487,7 +490,9 @@ class InterpreterEmitter implements Emitter {
     c.get(HART).memory(op.i64Load, HART_PC).set(this.target);
     c.get(result).i64(32).op(op.i64ShrU, op.i32WrapI64).tee(kind).i32(EXIT_BAD_ENTRY).op(op.i32Eq).if();
     c.get(HART).get(HART).memory(op.i32Load, HART_ENTRY).call(this.regions!.badEntry).end();
-    c.get(kind).i32(1).op(op.i32Sub).i32(2).op(op.i32LtU).set(this.noRegion());
+    c.get(kind).i32(EXIT_SPLIT).op(op.i32Eq).if();
+    c.get(HART).get(HART).memory(op.i32Load, HART_ENTRY).call(this.regions!.split).end();
+    c.get(kind).i32(EXIT_MASK).op(op.i32And).i32(1).op(op.i32Sub).i32(2).op(op.i32LtU).set(this.noRegion());
     c.i32(0).set(this.region()).end();
   }
 
@@ -720,6 +725,7 @@ export function createInterpreter(
     threshold: regions.threshold,
     hot: builder.importFunction("hot", told),
     badEntry: builder.importFunction("badEntry", told),
+    split: builder.importFunction("split", told),
     noteTarget: builder.importFunction("noteTarget", { parameters: [I32], results: [] }),
     type: builder.type(REGION_SIGNATURE),
   };

@@ -32,6 +32,7 @@ import {
 import type { Block, Edge } from "./discover.ts";
 import { type Flow, type Node, type Registers } from "./flow.ts";
 import type { Line } from "./line.ts";
+import type { Access } from "./windows.ts";
 import { WORD_LOADS, copied, isWordIn, wordOperation } from "./words.ts";
 
 /** Kinds of exit. Leave: go on at pc, in compiled code if there is some. */
@@ -42,6 +43,10 @@ export const EXIT_INTERPRET = 1;
 export const EXIT_BAD_ENTRY = 2;
 /** Leave, to the pc in the local `target` (inside the function only). */
 const EXIT_DYNAMIC = 3;
+/** Interpret the instruction at pc: the TLB lacks its page, or the window that it makes sure of is in two pages. */
+export const EXIT_SPLIT = 5;
+/** What EXIT_SPLIT has in common with EXIT_INTERPRET. */
+export const EXIT_MASK = 3;
 
 const HART = 0;
 const BUDGET = 1;
@@ -102,7 +107,8 @@ const SLOT_TLB = 224;
 const SLOT_TARGET = 225;
 const SLOT_EXIT = 226;
 const SLOT_FCSR = 227;
-const SLOTS = 228;
+const SLOT_WINDOW = 228;
+const SLOTS = 252;
 
 const has = (set: number, register: number): boolean => ((set >>> register) & 1) !== 0;
 /** The registers of a set, ascending. */
@@ -126,6 +132,9 @@ export class RegionEmitter implements Emitter {
   private line: Line = undefined as never;
   /** Instructions of the block from this one on. */
   private left = 0;
+  /** The accesses of the block, and how many of them have been emitted. */
+  private accesses: readonly Access[] = [];
+  private accessed = 0;
   /** Where in the blocks' bytes each guest instruction begins, in the order of the bytes; and these bytes. For dumps. */
   readonly marks: { readonly at: number; readonly line: Line }[] = [];
   blocks: Uint8Array = new Uint8Array();
@@ -393,8 +402,8 @@ export class RegionEmitter implements Emitter {
   }
 
   /** Leaves before the current instruction if the i32 that `condition` pushes is not 0. */
-  private interpretIf(condition: () => void): void {
-    this.code.i32(this.exitHere(EXIT_INTERPRET));
+  private interpretIf(kind: number, condition: () => void): void {
+    this.code.i32(this.exitHere(kind));
     condition();
     this.exitIf();
   }
@@ -435,39 +444,55 @@ export class RegionEmitter implements Emitter {
   // Memory.
 
   /**
-   * The host address of x[rs1] (+ imm), in the local returned; leaves if the TLB has none for all `size` bytes.
-   *   va = x[rs1] + imm
-   *   if va, aligned, is not in the page remembered, if this access remembers one: look it up in the TLB, remember its page
+   * Pushes a host address to which the offset returned is to be added to get that of the current load or store. In the first access of a
+   * window:
+   *   va = x[rs1] + distance to the window
+   *   if the window is not in the page remembered, if this access remembers one: look it up in the TLB, remember its page
    *   host = va + addend
    */
-  private hostAddress(kind: number, size: number, withOffset: boolean): number {
+  private address(kind: number): number {
     const c = this.code;
-    const va = this.temp(I64, 10);
-    const host = this.temp(I32, 10);
-    const { imm } = this.line.d;
-    this.x(1);
-    if (withOffset && imm !== 0) c.i64(imm).op(op.i64Add);
-    c.set(va);
-    const memo = this.plan.flow.memos.get(this.line);
-    if (memo !== undefined) {
-      const page = this.local(SLOT_PAGE + memo, I64);
-      const addend = this.local(SLOT_ADDEND + memo, I32);
-      c.get(va)
-        .i64(-4096 | (size - 1))
-        .op(op.i64And)
-        .get(page)
-        .op(op.i64Ne)
-        .if();
-      this.lookUp(kind, size, va);
-      c.set(addend).get(va).i64(-4096).op(op.i64And).set(page).end();
-      c.get(addend);
-    } else this.lookUp(kind, size, va);
-    c.get(va).op(op.i32WrapI64, op.i32Add).set(host);
-    return host;
+    const { isFirst, window, base, offset, memo } = this.accesses[this.accessed++];
+    const slot = SLOT_WINDOW + window.slot;
+    if (isFirst) {
+      const va = this.temp(I64, 10);
+      this.x(1);
+      if (window.lo !== base) c.i64(window.lo - base).op(op.i64Add);
+      c.set(va);
+      const size = window.hi - window.lo;
+      const isWider = size > this.line.facts.size;
+      if (memo >= 0) this.recall(kind, size, isWider, va, memo);
+      else this.lookUp(kind, size, isWider, va);
+      c.get(va).op(op.i32WrapI64, op.i32Add);
+      if (window.slot >= 0) c.tee(this.local(slot, I32));
+    } else c.get(this.local(slot, I32));
+    return offset - window.lo;
   }
 
-  /** Pushes what to add to `va` to get the host address. */
-  private lookUp(kind: number, size: number, va: number): void {
+  /** lookUp, unless the page remembered serves. */
+  private recall(kind: number, size: number, isWider: boolean, va: number, memo: number): void {
+    const c = this.code;
+    const page = this.local(SLOT_PAGE + memo, I64);
+    const addend = this.local(SLOT_ADDEND + memo, I32);
+    // An address that is not aligned is looked up.
+    const low = isWider ? 0 : size - 1;
+    c.get(va)
+      .i64(-4096 | low)
+      .op(op.i64And)
+      .get(page)
+      .op(op.i64Ne);
+    if (isWider) {
+      c.get(va).op(op.i32WrapI64).i32(4095).op(op.i32And);
+      c.i32(4096 - size).op(op.i32GtU, op.i32Or);
+    }
+    c.if();
+    this.lookUp(kind, size, isWider, va);
+    c.set(addend).get(va).i64(-4096).op(op.i64And).set(page).end();
+    c.get(addend);
+  }
+
+  /** Pushes what to add to `va` to get the host address; leaves if the TLB has none for all `size` bytes. */
+  private lookUp(kind: number, size: number, isWider: boolean, va: number): void {
     const c = this.code;
     const entry = this.temp(I64, 11);
     c.get(va)
@@ -477,7 +502,7 @@ export class RegionEmitter implements Emitter {
       .i32((TLB_ENTRIES - 1) << 3)
       .op(op.i32And);
     c.get(this.tlb).op(op.i32Add).memory(op.i64Load, kind).set(entry);
-    this.interpretIf(() => {
+    this.interpretIf(isWider ? EXIT_SPLIT : EXIT_INTERPRET, () => {
       c.get(entry).i64(28).op(op.i64ShrS).get(va);
       if (size > 1) c.i64(size - 1).op(op.i64Add);
       c.i64(12).op(op.i64ShrU, op.i64Ne);
@@ -487,34 +512,42 @@ export class RegionEmitter implements Emitter {
 
   /** No page is remembered at first: an aligned address never has this bit. */
   private forgetPages(): void {
-    for (const memo of new Set(this.plan.flow.memos.values())) {
-      this.code.i64(NO_PAGE).set(this.local(SLOT_PAGE + memo, I64));
+    for (let slot = SLOT_PAGE; slot < SLOT_ADDEND; slot++) {
+      if (this.locals[slot] >= 0) this.code.i64(NO_PAGE).set(this.locals[slot]);
     }
   }
 
-  load(opcode: number, size: number, target: LoadTarget): void {
+  load(opcode: number, _size: number, target: LoadTarget): void {
     const c = this.code;
-    const host = this.hostAddress(TLB_READ, size, true);
     const wordLoad = WORD_LOADS.get(opcode);
-    if (target === "d") this.setFd(() => c.get(host).memory(opcode));
-    else if (target === "s") this.setFs(() => c.get(host).memory(opcode));
-    else if (wordLoad !== undefined) this.setW(() => c.get(host).memory(wordLoad));
-    else this.setX(() => c.get(host).memory(opcode));
+    const offset = this.address(TLB_READ);
+    const value = (): unknown => c.memory(target === "x" ? (wordLoad ?? opcode) : opcode, offset);
+    if (target === "d") this.setFd(value);
+    else if (target === "s") this.setFs(value);
+    else if (wordLoad !== undefined) this.setW(value);
+    else this.setX(value);
   }
 
-  store(opcode: number, size: number, value: () => void): void {
-    const host = this.hostAddress(TLB_WRITE, size, true);
-    this.code.get(host);
+  store(opcode: number, _size: number, value: () => void): void {
+    const offset = this.address(TLB_WRITE);
     value();
-    this.code.memory(opcode);
+    this.code.memory(opcode, offset);
   }
 
+  /** The host address of x[rs1], in the local returned. */
   private atomicAddress(kind: number, size: number): number {
-    this.interpretIf(() => {
+    const c = this.code;
+    const va = this.temp(I64, 10);
+    const host = this.temp(I32, 10);
+    this.interpretIf(EXIT_INTERPRET, () => {
       this.w(1);
-      this.code.i32(size - 1).op(op.i32And);
+      c.i32(size - 1).op(op.i32And);
     });
-    return this.hostAddress(kind, 1, false);
+    this.x(1);
+    c.set(va);
+    this.lookUp(kind, 1, false, va);
+    c.get(va).op(op.i32WrapI64, op.i32Add).set(host);
+    return host;
   }
 
   private loadOld(host: number, size: 4 | 8): number {
@@ -670,6 +703,8 @@ export class RegionEmitter implements Emitter {
     this.dirty = { ...node.dirtyIn };
     if (node.isLoop || node === this.plan.flow.root) this.checkBudget(node);
     this.left = block.lines.length;
+    this.accesses = node.accesses;
+    this.accessed = 0;
     if (this.left > 0) c.get(BUDGET).i32(this.left).op(op.i32Sub).set(BUDGET);
     for (const line of block.lines) this.instruction(line);
     this.left = 0;
@@ -824,7 +859,7 @@ export class RegionEmitter implements Emitter {
     const code = this.exitCode;
     const pc = this.temp(I64, 12);
     const kind = this.temp(I32, 15);
-    c.get(code).i32(3).op(op.i32And).set(kind);
+    c.get(code).i32(15).op(op.i32And).set(kind);
     c.get(this.target).get(PC);
     c.i64(this.rootPc).get(code).i32(12).op(op.i32ShrS, op.i64ExtendI32S).i64(1).op(op.i64Shl, op.i64Add);
     c.get(kind).i32(EXIT_BAD_ENTRY).op(op.i32Eq, op.select);
@@ -841,7 +876,7 @@ export class RegionEmitter implements Emitter {
     const at = this.temp(I32, 10);
     const number = this.temp(I32, 12);
     // Leave is 0, dynamic is 3.
-    c.get(kind).i32(1).op(op.i32Add).i32(3).op(op.i32And).i32(2).op(op.i32LtU).if();
+    c.get(kind).i32(1).op(op.i32Add).i32(EXIT_MASK).op(op.i32And).i32(2).op(op.i32LtU).if();
     c.get(pc).op(op.i32WrapI64).i32(9).op(op.i32ShrU);
     c.i32((TLB_ENTRIES - 1) << 3).op(op.i32And);
     c.get(this.tlb).op(op.i32Add).memory(op.i64Load, TLB_EXECUTE).tee(entry);

@@ -23,6 +23,8 @@ export interface Facts {
   readonly isSteady: boolean;
   /** Loads or stores at x[rs1] + imm. */
   readonly access: "load" | "store" | undefined;
+  /** Bytes that it accesses so. */
+  readonly size: number;
 }
 
 /** Results that are sign-extended words whatever the operands. */
@@ -35,6 +37,8 @@ const ALWAYS_WORDS = new Set(
   ).split(" "),
 );
 const SINGLES = /^(flw|f(add|sub|mul|div|sqrt|madd|msub|nmadd|nmsub|min|max)\.s|fcvt\.s\..*)$/;
+
+const SIZES: Readonly<Record<string, number>> = { b: 1, h: 2, w: 4, d: 8 };
 
 function factsOf({ name, tokens, operands }: Instruction): Facts {
   const has = (token: string): boolean => tokens.includes(token);
@@ -54,6 +58,7 @@ function factsOf({ name, tokens, operands }: Instruction): Facts {
     givesWord: ALWAYS_WORDS.has(name),
     givesSingle: SINGLES.test(name),
     isSteady: /^(addi|add|sub|lui|auipc)$/.test(name),
+    size: isAccess ? SIZES[/^f?[ls]([bhwd])/.exec(name)![1]] : 0,
     access: !isAccess ? undefined : has("s") ? "store" : "load",
   };
 }

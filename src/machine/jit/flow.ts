@@ -3,6 +3,7 @@
 import type { Block, Edge } from "./discover.ts";
 import type { Line } from "./line.ts";
 import { chooseMemos } from "./memos.ts";
+import { type Access, findWindows } from "./windows.ts";
 
 /** Sets of registers: bit i of `x` for x[i], of `f` for f[i]. */
 export interface Registers {
@@ -36,6 +37,7 @@ export class Node {
   /** Registers that the block reads before it writes them, and those that it writes. */
   readonly uses: Registers = { x: 0, f: 0 };
   readonly defines: Registers = { x: 0, f: 0 };
+  readonly accesses: Access[] = [];
 
   constructor(block: Block) {
     this.block = block;
@@ -55,8 +57,6 @@ export interface Flow {
   readonly nodes: readonly Node[];
   readonly nodeOf: ReadonlyMap<Block, Node>;
   readonly instructions: number;
-  /** The loads and stores that remember the last page: which memory of one they use (memos.ts). */
-  readonly memos: ReadonlyMap<Line, number>;
 }
 
 export interface FlowOptions {
@@ -64,6 +64,8 @@ export interface FlowOptions {
   readonly guards: Registers;
   /** The most instructions of a region beside the loop that it is. */
   readonly straight: number;
+  /** findWindows's. */
+  readonly canWiden: boolean;
 }
 
 /** Loops that dirty more registers than this store the dead ones at each turn instead of carrying them. */
@@ -324,11 +326,12 @@ export function analyze(rootBlock: Block, options: FlowOptions): Flow {
   findWords(nodes, options);
   chooseFlushes(nodes);
   findWanted(nodes);
+  findWindows(nodes, options.canWiden);
+  chooseMemos(nodes);
   return {
     root: nodes[0],
     nodes,
     nodeOf,
     instructions: nodes.reduce((sum, { block }) => sum + block.lines.length, 0),
-    memos: chooseMemos(nodes.map((n) => n.block)),
   };
 }

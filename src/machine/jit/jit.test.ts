@@ -88,6 +88,32 @@ describe("the JIT", () => {
     expect(machine.hardware.stats.compiled).toBeGreaterThan(50);
   });
 
+  it("stops taking accesses together where they are in two pages each time", () => {
+    const machine = new TestMachine({ engine: "jit", jitThreshold: 10 });
+    const [first, second] = [machine.frame(), machine.frame()];
+    machine.map(DATA, first, RW);
+    machine.map(DATA + 4096, second, RW);
+    machine.load([
+      encode("ld", { rd: 12, rs1: 13, imm: -8 }),
+      encode("ld", { rd: 14, rs1: 13, imm: 8 }),
+      encode("add", { rd: A1, rs1: A1, rs2: 12 }),
+      encode("add", { rd: A1, rs1: A1, rs2: 14 }),
+      encode("addi", { rd: A0, rs1: A0, imm: -1 }),
+      encode("bne", { rs1: A0, rs2: 0, imm: -20 }),
+      EBREAK,
+    ]);
+    machine.pokeWords(DATA + 4096 - 8, [3]);
+    machine.pokeWords(DATA + 4096 + 8, [4]);
+    const { registers } = machine.hart;
+    registers.setX(A0, 10_000n);
+    registers.setX(13, BigInt(DATA + 4096));
+    expect(machine.runToTrap().cause).toBe(TRAP_BREAKPOINT);
+    expect(registers.x(A1)).toBe(70_000n);
+    const { stats } = machine.hardware;
+    expect(stats.regions).toBe(2);
+    expect(stats.compiled).toBeGreaterThan(59_000);
+  });
+
   it("takes samples every so many instructions, which change nothing", () => {
     const machine = looping();
     const samples: number[] = [];

@@ -6,7 +6,17 @@ import { isRelaxedMultiplyAddFused } from "../../wasm/relaxed.ts";
 import { hasTailCalls } from "../../wasm/tail-call.ts";
 import type { CodeCache } from "../code-cache.ts";
 import { REGION_SIGNATURE, type RegionImports } from "../interpreter.ts";
-import { CODE_PAGE_BYTES, HART_F, HART_FCSR, HART_PC, HART_SCRATCH, HART_X, type Layout, REGION } from "../layout.ts";
+import {
+  CODE_PAGE_BYTES,
+  HART_COMPILED,
+  HART_F,
+  HART_FCSR,
+  HART_PC,
+  HART_SCRATCH,
+  HART_X,
+  type Layout,
+  REGION,
+} from "../layout.ts";
 import type { Ram } from "../ram.ts";
 import { type Limits, discover } from "./discover.ts";
 import { type PageGuard, RegionEmitter } from "./emit.ts";
@@ -25,6 +35,9 @@ const MAX_CODE_BYTES = 24 * 2 ** 20;
 const MAX_MISFITS = 16;
 /** Times that a place is compiled again before it is left to the interpreter; half of them with assumptions. */
 const MAX_RECOMPILED = 6;
+/** Exits because of a window before it matters how far, in instructions, they are from each other. */
+const MAX_SPLITS = 32;
+const SPLIT_DISTANCE = 500;
 /** Places that are compiled together at most. */
 const MAX_BATCH = 12;
 /** Indirect jumps whose targets are remembered, and targets of each. */
@@ -39,6 +52,8 @@ interface Assumptions {
   /** FlowOptions.guards. */
   readonly guards: Registers;
   readonly assumeInexact: boolean | undefined;
+  /** That windows are seldom in two pages (windows.ts). */
+  readonly canWiden: boolean;
 }
 
 /** Where a region starts. */
@@ -66,6 +81,9 @@ interface Region extends Place {
   readonly instructions: number;
   readonly run: RegionFunction;
   misfits: number;
+  /** Times that it left because of a window since HART_COMPILED was `splitFrom`. */
+  splits: number;
+  splitFrom: number;
 }
 
 type RegionFunction = (hart: number, budget: number, pc: bigint) => bigint;
@@ -125,6 +143,7 @@ export class Jit {
       threshold: this.options.threshold ?? THRESHOLD,
       hot: (hart, entry) => this.hot(hart, entry),
       badEntry: (hart, entry) => this.badEntry(hart, entry),
+      split: (hart, entry) => this.split(hart, entry),
       noteTarget: (hart) => this.noteTarget(hart),
     };
   }
@@ -171,7 +190,12 @@ export class Jit {
     const key = `${frame}:${pc}`;
     const before = this.waiting.get(key);
     const guards = this.wordsNow(hart, before?.assumptions.guards);
-    this.waiting.set(key, { entry, frame, pc, assumptions: { guards, assumeInexact: this.isInexact(hart) } });
+    this.waiting.set(key, {
+      entry,
+      frame,
+      pc,
+      assumptions: { guards, assumeInexact: this.isInexact(hart), canWiden: true },
+    });
     if (!before && this.waiting.size < MAX_BATCH) return;
     const batch = [...this.waiting.values()];
     this.waiting.clear();
@@ -242,6 +266,20 @@ export class Jit {
     this.compileAgain(hart, region);
   }
 
+  private split(hart: number, entry: number): void {
+    const number = this.options.ram.u32[entry >>> 2];
+    const region = number >= REGION ? this.byNumber[number & ~REGION] : undefined;
+    if (!region) return;
+    const compiled = Number(this.options.ram.u64[(hart + HART_COMPILED) >>> 3]);
+    if (region.splits++ === 0) region.splitFrom = compiled;
+    if (region.splits < MAX_SPLITS) return;
+    region.splits = 0;
+    if (compiled - region.splitFrom > MAX_SPLITS * SPLIT_DISTANCE || !region.assumptions.canWiden) return;
+    this.remove(region);
+    const { entry: at, frame, pc, assumptions } = region;
+    this.compile(hart, [{ entry: at, frame, pc, assumptions: { ...assumptions, canWiden: false } }]);
+  }
+
   /** With what holds now and held before. */
   private compileAgain(hart: number, region: Region): void {
     const { entry, frame, pc } = region;
@@ -252,7 +290,8 @@ export class Jit {
     else {
       const guards = this.wordsNow(hart, region.assumptions.guards);
       const assumeInexact = times > MAX_RECOMPILED / 2 ? undefined : this.isInexact(hart);
-      this.compile(hart, [{ entry, frame, pc, assumptions: { guards, assumeInexact } }]);
+      const { canWiden } = region.assumptions;
+      this.compile(hart, [{ entry, frame, pc, assumptions: { guards, assumeInexact, canWiden } }]);
     }
   }
 
@@ -271,7 +310,7 @@ export class Jit {
       const root = discover(source, place.pc, ++this.discoveries, LIMITS);
       if (!root || root.lines.length === 0) this.giveUp(place.frame, place.pc);
       else {
-        const flow = analyze(root, { guards: place.assumptions.guards, straight: STRAIGHT });
+        const flow = analyze(root, { ...place.assumptions, straight: STRAIGHT });
         parts.push({ place, flow, pages: this.pagesOf(flow, source) });
       }
     }
@@ -307,6 +346,8 @@ export class Jit {
         instructions: flow.instructions,
         run: runs[i],
         misfits: 0,
+        splits: 0,
+        splitFrom: 0,
       });
     });
   }

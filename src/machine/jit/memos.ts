@@ -1,10 +1,11 @@
-// Chooses the loads and stores that remember the page they last went to, so that the next one to it needs no TLB lookup. One memory serves all
-// accesses through a base register that was last set at the same place: a pointer that walks, or the sum of a base and an index. Pure analysis.
+// Chooses the loads and stores that remember the page they last went to, so that the next one to it needs no TLB lookup, among those that
+// windows.ts gives one. One memory serves all accesses through a base register that was last set at the same place: a pointer that walks, or the sum of a base and an index. Pure analysis.
 //
 // Measured (ns per operation, without and with): CRC's table lookups 5.0 and 3.1; a memory that is wrong each time costs more than none.
 import { PAGE_SIZE } from "../../base/numbers.ts";
-import type { Block } from "./discover.ts";
+import type { Node } from "./flow.ts";
 import type { Line } from "./line.ts";
+import type { Access } from "./windows.ts";
 
 /** More memories than this would only be spilled. */
 const MAX_MEMOS = 8;
@@ -59,22 +60,25 @@ function isFar({ d, facts }: Line, widths: Widths): boolean {
 /** Where a register was last set in a block: "far" if that gave no steady pointer; undefined: before the block. */
 type Setting = Line | "far" | undefined;
 
-/** For each access that remembers a page, the number of its memory: 0 for the one with the most accesses. */
-export function chooseMemos(blocks: readonly Block[]): ReadonlyMap<Line, number> {
+/** Gives the accesses that remember a page the number of its memory: 0 for the one with the most of them. */
+export function chooseMemos(nodes: readonly Node[]): void {
   let unsteady = 0;
-  for (const { lines } of blocks) for (const line of lines) if (!line.facts.isSteady) unsteady |= line.writes;
+  for (const { block } of nodes) for (const line of block.lines) if (!line.facts.isSteady) unsteady |= line.writes;
   // By where the base register was set, or if that was before the block, by its number.
-  const sites = { load: new Map<Line | number, Line[]>(), store: new Map<Line | number, Line[]>() };
-  for (const { lines } of blocks) {
+  const sites = { load: new Map<Line | number, Access[]>(), store: new Map<Line | number, Access[]>() };
+  for (const { block, accesses } of nodes) {
     const widths = new Widths();
     const settings: Setting[] = new Array<Setting>(32).fill(undefined);
-    for (const line of lines) {
+    let next = 0;
+    for (const line of block.lines) {
       const { d, facts, writes } = line;
       const setting = settings[d.rs1];
-      if (facts.access && setting !== "far" && (setting !== undefined || ((unsteady >>> d.rs1) & 1) === 0)) {
-        const known = sites[facts.access].get(setting ?? d.rs1);
-        if (known) known.push(line);
-        else sites[facts.access].set(setting ?? d.rs1, [line]);
+      const access = facts.access && accesses[next++];
+      if (access?.isFirst && setting !== "far" && (setting !== undefined || ((unsteady >>> d.rs1) & 1) === 0)) {
+        const there = sites[access.window.kind];
+        const known = there.get(setting ?? d.rs1);
+        if (known) known.push(access);
+        else there.set(setting ?? d.rs1, [access]);
       }
       if (writes !== 0) {
         const walks = d.instruction.name === "addi" && d.rd === d.rs1;
@@ -84,8 +88,8 @@ export function chooseMemos(blocks: readonly Block[]): ReadonlyMap<Line, number>
       widths.after(line);
     }
   }
-  const most = [...sites.load.values(), ...sites.store.values()]
+  [...sites.load.values(), ...sites.store.values()]
     .sort((a, b) => b.length - a.length)
-    .slice(0, MAX_MEMOS);
-  return new Map(most.flatMap((lines, memo) => lines.map((line): [Line, number] => [line, memo])));
+    .slice(0, MAX_MEMOS)
+    .forEach((accesses, memo) => accesses.forEach((access) => (access.memo = memo)));
 }

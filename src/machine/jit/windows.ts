@@ -1,0 +1,170 @@
+// Finds loads and stores that need no TLB lookup: those near one that had one. Addresses are compared as a symbol, which stands for a value
+// that some register got, and an offset from it. A window is an interval at a symbol that its first access checks to be in one page, for all
+// accesses to it that this one dominates: fields of a structure, a stack frame, an unrolled loop. Pure analysis.
+//
+// What a window knows holds until the region is left: nothing else changes translations meanwhile.
+import type { Node } from "./flow.ts";
+import type { Line } from "./line.ts";
+import { copied } from "./words.ts";
+
+/** Bytes of a window at most: the larger, the more often it crosses a page. */
+const MAX_BYTES = 256;
+/** Windows with more than one access: each takes a local. */
+const MAX_SHARED = 24;
+/** The newest windows, in which an access looks for its own. */
+const MAX_SEARCHED = 32;
+/** The symbol whose value is 0. */
+const ZERO = 0;
+/** Offsets stay exact. */
+const MAX_OFFSET = 2 ** 40;
+
+export interface Window {
+  readonly kind: "load" | "store";
+  readonly symbol: number;
+  /** From lo on, below hi; offsets from the symbol. */
+  lo: number;
+  hi: number;
+  /** The number of the local that holds where lo is, -1 if only the first access wants it. */
+  slot: number;
+}
+
+/** A load or store, in the order of the block. */
+export interface Access {
+  readonly line: Line;
+  readonly window: Window;
+  /** The one that makes sure of the window. */
+  readonly isFirst: boolean;
+  /** x[rs1], and the address, as offsets from the window's symbol. */
+  readonly base: number;
+  readonly offset: number;
+  /** The memory of the last page that a first access uses (memos.ts), -1 if none. */
+  memo: number;
+}
+
+/** Windows of a block and its dominators, the newest first. */
+interface Scope {
+  readonly window: Window;
+  readonly rest: Scope | undefined;
+}
+
+/** What is known at a point: of each register its symbol and offset, and the windows. */
+class Knowledge {
+  readonly symbols: number[];
+  readonly offsets: number[];
+  windows: Scope | undefined;
+
+  constructor(from: Knowledge | undefined) {
+    this.symbols = from ? from.symbols.slice() : new Array<number>(32).fill(ZERO);
+    this.offsets = from ? from.offsets.slice() : new Array<number>(32).fill(0);
+    this.windows = from?.windows;
+  }
+}
+
+class WindowFinder {
+  private symbols = ZERO;
+  private shared = 0;
+  private readonly canWiden: boolean;
+  private readonly ends = new Map<Node, Knowledge>();
+  /** Integer registers written in a node or below it in the tree of dominators. */
+  private readonly written = new Map<Node, number>();
+
+  constructor(canWiden: boolean) {
+    this.canWiden = canWiden;
+  }
+
+  find(nodes: readonly Node[]): void {
+    for (let i = nodes.length - 1; i >= 0; i--) {
+      const n = nodes[i];
+      this.written.set(
+        n,
+        n.children.reduce((all, child) => all | this.written.get(child)!, n.defines.x),
+      );
+    }
+    for (const n of nodes) this.block(n);
+  }
+
+  /** What is known on entry: what is known at the end of the dominator, but for what may be written in between. */
+  private entry(n: Node): Knowledge {
+    const dominator = n.dominator!;
+    if (dominator === n) {
+      const known = new Knowledge(undefined);
+      this.forget(known, ~1);
+      return known;
+    }
+    const known = new Knowledge(this.ends.get(dominator));
+    let written = n.isLoop ? this.written.get(n)! : 0;
+    if (n.isMerge) for (const sibling of dominator.children) if (sibling !== n) written |= this.written.get(sibling)!;
+    this.forget(known, written);
+    return known;
+  }
+
+  private forget({ symbols, offsets }: Knowledge, registers: number): void {
+    for (let r = 1; r < 32; r++) {
+      if (((registers >>> r) & 1) === 0) continue;
+      symbols[r] = ++this.symbols;
+      offsets[r] = 0;
+    }
+  }
+
+  private block(n: Node): void {
+    const known = this.entry(n);
+    for (const line of n.block.lines) {
+      if (line.facts.access) n.accesses.push(this.access(line, line.facts.access, known));
+      if (line.writes !== 0) this.write(line, known);
+    }
+    if (n.children.length > 0) this.ends.set(n, known);
+  }
+
+  private write({ d, pc, facts }: Line, { symbols, offsets }: Knowledge): void {
+    const { rd, rs1, imm } = d;
+    const source = facts.isSteady ? copied(d) : undefined;
+    let [symbol, offset] = [-1, 0];
+    if (source !== undefined) [symbol, offset] = [symbols[source], offsets[source]];
+    else if (d.instruction.name === "addi") [symbol, offset] = [symbols[rs1], offsets[rs1] + imm];
+    else if (d.instruction.name === "lui") [symbol, offset] = [ZERO, imm];
+    else if (d.instruction.name === "auipc") [symbol, offset] = [ZERO, pc + imm];
+    const isKnown = symbol >= 0 && Math.abs(offset) < (symbol === ZERO ? 2 ** 48 : MAX_OFFSET);
+    symbols[rd] = isKnown ? symbol : ++this.symbols;
+    offsets[rd] = isKnown ? offset : 0;
+  }
+
+  private access(line: Line, kind: "load" | "store", known: Knowledge): Access {
+    const { rs1, imm } = line.d;
+    const [symbol, base] = [known.symbols[rs1], known.offsets[rs1]];
+    const offset = base + imm;
+    const end = offset + line.facts.size;
+    let scope = known.windows;
+    for (let n = 0; scope && n < MAX_SEARCHED; n++, scope = scope.rest) {
+      const { window } = scope;
+      if (
+        window.symbol === symbol &&
+        (window.kind === kind || window.kind === "store") &&
+        this.take(window, offset, end)
+      ) {
+        return { line, window, isFirst: false, base, offset, memo: -1 };
+      }
+    }
+    const window: Window = { kind, symbol, lo: offset, hi: end, slot: -1 };
+    known.windows = { window, rest: known.windows };
+    return { line, window, isFirst: true, base, offset, memo: -1 };
+  }
+
+  /** Takes an interval into a window, which grows if need be; false if it must not. */
+  private take(window: Window, from: number, to: number): boolean {
+    const lo = Math.min(window.lo, from);
+    const hi = Math.max(window.hi, to);
+    if (hi - lo > (this.canWiden ? MAX_BYTES : window.hi - window.lo)) return false;
+    if (window.slot < 0) {
+      if (this.shared === MAX_SHARED) return false;
+      window.slot = this.shared++;
+    }
+    window.lo = lo;
+    window.hi = hi;
+    return true;
+  }
+}
+
+/** Fills Node.accesses. Without `canWiden`, accesses share only what the first of them covers itself. */
+export function findWindows(nodes: readonly Node[], canWiden: boolean): void {
+  new WindowFinder(canWiden).find(nodes);
+}
