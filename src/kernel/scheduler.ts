@@ -121,9 +121,14 @@ export class Scheduler {
    * passed: the outermost loop then lets the host breathe.
    */
   run(hostDeadline: number, done: () => boolean): RunResult {
-    const { clock, timers, ports } = this.#kernel;
+    const { clock, timers, ports, verifier } = this.#kernel;
+    const { khugepaged } = this.#kernel.memory;
     for (;;) {
       this.load.advance(clock.monotonic(), this.runnable);
+      if (khugepaged.deadline <= clock.monotonic()) {
+        khugepaged.run(clock.monotonic());
+        verifier?.tick();
+      }
       timers.run(clock.monotonic());
       if (done()) return { state: "done" };
       let running = 0;

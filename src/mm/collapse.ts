@@ -1,11 +1,12 @@
 // Collapsing: the pages of 2 MiB become one huge page (mm/khugepaged.c of 6.12: hpage_collapse_scan_pmd, collapse_huge_page, collapse_file,
-// collapse_pte_mapped_thp). Used by MADV_COLLAPSE, which has no limits; khugepaged, which has, is not built. Where a window links the page table
-// (mshare) nothing is collapsed: a linked table is never replaced by a leaf.
+// collapse_pte_mapped_thp). Used by MADV_COLLAPSE, which has no limits, and by khugepaged, which has. Where a window links the page table (mshare) nothing
+// is collapsed: a linked table is never replaced by a leaf.
 import { EAGAIN, EBUSY, EINVAL, ENOMEM } from "../base/errno.ts";
 import { PAGE_SIZE, PMD_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
 import { ENTRIES, PTE_A, PTE_D, PTE_W, isTable, ptePfn } from "../machine/pte.ts";
 import { swapInPage } from "./fault.ts";
 import { BLOCK_FRAMES, FRAME_EXCLUSIVE, KIND_ANON, KIND_SHMEM, KIND_ZERO } from "./frame.ts";
+import type { MemoryManager } from "./memory-manager.ts";
 import type { Mm } from "./mm.ts";
 import { ShmemObject } from "./object.ts";
 import {
@@ -19,18 +20,22 @@ import {
   protectionBits,
   tableOfWord,
 } from "./page-table.ts";
-import { countRss, unmapMappingRange } from "./rmap.ts";
+import { countRss, zapRange } from "./rmap.ts";
 import { isSwapPte } from "./swap.ts";
 import { hugeStart } from "./thp.ts";
 import { installHuge } from "./thp-split.ts";
 import { VM_SHARED, VM_WRITE, type Vma } from "./vma.ts";
 
-/** What came of 2 MiB (enum scan_result, as far as callers tell them apart). "linked": a region's table that some window links. */
+/**
+ * What came of 2 MiB (enum scan_result, as far as callers tell them apart). "linked": a region's table that some window links; "not used": too few pages
+ * have been, since the A bits were cleared.
+ */
 export type Collapse =
   | "done"
   | "mapped"
   | "nothing there"
   | "read-only"
+  | "not used"
   | "referenced by others"
   | "exceeds a limit"
   | "linked"
@@ -50,7 +55,7 @@ const ERRORS: Partial<Record<Collapse, number>> = {
   "no block": -ENOMEM,
 };
 /** After these the next 2 MiB are tried all the same. */
-const GOES_ON: readonly Collapse[] = ["nothing there", "read-only", "referenced by others"];
+const GOES_ON: readonly Collapse[] = ["nothing there", "read-only", "not used", "referenced by others"];
 
 /** MADV_COLLAPSE on [start, end) of a VMA: 0, -EINVAL (cannot have huge pages, nothing to collapse), -ENOMEM, -EAGAIN, -EBUSY (linked by a window). */
 export function collapseRange(vma: Vma, start: number, end: number): number {
@@ -86,8 +91,8 @@ function lookUp(mm: Mm, va: number): { word: number; pmd: number } {
 /** hpage_collapse_scan_pmd: whether the pages of a table may be collapsed. */
 function scanPrivate(mm: Mm, table: Pfn, limits: CollapseLimits | null): Collapse {
   const { ram, frames, stat } = mm.memory;
-  let [none, swapped, shared] = [0, 0, 0];
-  let [writable, referenced] = [false, false];
+  let [none, swapped, shared, referenced] = [0, 0, 0, 0];
+  let writable = false;
   for (let i = 0; i < ENTRIES; i++) {
     const pte = ram.readPte(table, i);
     const pfn = ptePfn(pte);
@@ -95,7 +100,7 @@ function scanPrivate(mm: Mm, table: Pfn, limits: CollapseLimits | null): Collaps
     else if ((pte & PTE_PRESENT) === 0 || frames.kind[pfn] === KIND_ZERO) none++;
     else {
       if ((pte & PTE_W) !== 0) writable = true;
-      if ((pte & PTE_A) !== 0) referenced = true;
+      if ((pte & PTE_A) !== 0) referenced++;
       if (frames.mapcount[pfn] > 1) shared++;
       if (frames.kind[pfn] !== KIND_ANON) return "failed";
       if (frames.refcount[pfn] !== frames.mapcount[pfn]) return "referenced by others";
@@ -107,36 +112,48 @@ function scanPrivate(mm: Mm, table: Pfn, limits: CollapseLimits | null): Collaps
     else continue;
     return "exceeds a limit";
   }
-  if (!writable || (limits !== null && !referenced && swapped < BLOCK_FRAMES / 2)) return "read-only";
-  return "done";
+  if (!writable) return "read-only";
+  const enough = swapped > 0 ? BLOCK_FRAMES / 2 : 1;
+  return limits !== null && referenced < enough ? "not used" : "done";
 }
 
 /** collapse_huge_page: private memory. */
 function collapsePrivate(vma: Vma, va: number, limits: CollapseLimits | null): Collapse {
   const { mm } = vma;
   const { memory } = mm;
-  const { ram, stat } = memory;
+  const { ram } = memory;
   const { pmd } = lookUp(mm, va);
   if (isHugeLeaf(pmd)) return "mapped";
   if (!isTable(pmd)) return "nothing there";
   const scanned = scanPrivate(mm, ptePfn(pmd), limits);
   if (scanned !== "done") return scanned;
-  const block = memory.allocateBlock(mm, KIND_ANON);
-  if (block === 0) {
-    stat.thp_collapse_alloc_failed++;
-    return "no block";
-  }
-  stat.thp_collapse_alloc++;
-  mm.memcg.stat.thpCollapseAlloc++;
+  const block = takeBlock(mm, KIND_ANON);
+  if (block === 0) return "no block";
   const complete = swapInTable(vma, va);
   const table = findTable(ram, mm.root, va);
-  if (!complete || table === 0 || scanPrivate(mm, table, null) !== "done") {
+  if (!complete || !isStillThere(vma, va) || table === 0 || scanPrivate(mm, table, null) !== "done") {
     for (let i = 0; i < BLOCK_FRAMES; i++) memory.frames.put(asPfn(block + i));
     return "failed";
   }
   moveIntoBlock(vma, va, table, block);
   return "done";
 }
+
+/** alloc_charge_folio: a block for a collapse, 0 if there is none. */
+function takeBlock(mm: Mm, kind: number): Pfn {
+  const { memory } = mm;
+  const block = memory.allocateBlock(mm, kind);
+  if (block === 0) {
+    memory.stat.thp_collapse_alloc_failed++;
+    return block;
+  }
+  memory.stat.thp_collapse_alloc++;
+  mm.memcg.stat.thpCollapseAlloc++;
+  return block;
+}
+
+/** hugepage_vma_revalidate: what needed memory may have killed the owner of a region, and so the VMA. */
+const isStillThere = (vma: Vma, va: number): boolean => vma.mm.vmas.lookup(va) === vma;
 
 /** Brings the pages of a table back from swap. False if there is no memory. */
 function swapInTable(vma: Vma, va: number): boolean {
@@ -181,25 +198,47 @@ function moveIntoBlock(vma: Vma, va: number, table: Pfn, block: Pfn): void {
   gather.finish();
 }
 
-/** collapse_file and collapse_pte_mapped_thp: pages of an object, for all who map it; this VMA gets the leaf. */
+/** collapse_file and collapse_pte_mapped_thp: pages of an object, for all who map it; by MADV_COLLAPSE this VMA gets the leaf, else who faults next. */
 function collapseObject(vma: Vma, object: ShmemObject, va: number, limits: CollapseLimits | null): Collapse {
   const { mm } = vma;
-  if (isHugeLeaf(lookUp(mm, va).pmd)) return "mapped";
+  const { word, pmd } = lookUp(mm, va);
+  if (isHugeLeaf(pmd)) return "mapped";
   const first = vma.pageIndex(va);
   if (isLinked(object, first)) return "linked";
-  if (!object.huge.has(first)) {
-    const result = collapsePages(object, first, limits);
+  if (object.huge.has(first)) {
+    if (limits !== null && word === 0) return "nothing there";
+    if (!mapsOnly(mm, pmd, object.pages.get(first)) || !retract(vma, va, [vma])) return "failed";
+  } else {
+    const result = collapsePages(vma, object, first, limits);
     if (result !== "done") return result;
+    if (!isStillThere(vma, va) || (!retract(vma, va, object.mappings) && limits === null)) return "failed";
   }
-  if (!retract(vma, va)) return "failed";
-  if (limits !== null) return "done";
-  return installLeaf(vma, object, va, first);
+  return limits === null ? installLeaf(vma, object, va, first) : "done";
 }
 
-/** The pages of an object from `first` become one huge page, which nobody maps yet. */
-function collapsePages(object: ShmemObject, first: number, limits: CollapseLimits | null): Collapse {
+/** Whether a level-1 entry has nothing below it but pages of the block in their places. */
+function mapsOnly(mm: Mm, pmd: number, block: Pfn): boolean {
+  if (!isTable(pmd)) return true;
+  for (let i = 0; i < ENTRIES; i++) {
+    const pte = mm.memory.ram.readPte(ptePfn(pmd), i);
+    if (pte !== 0 && ((pte & PTE_PRESENT) === 0 || ptePfn(pte) !== block + i)) return false;
+  }
+  return true;
+}
+
+/** What of an object's 512 pages khugepaged finds too many of; a page in swap is not there either. Null: go on. */
+function exceeds(memory: MemoryManager, none: number, swapped: number, limits: CollapseLimits): Collapse | null {
+  const { stat } = memory;
+  if (swapped > limits.maxPtesSwap) stat.thp_scan_exceed_swap_pte++;
+  else if (none + swapped > limits.maxPtesNone) stat.thp_scan_exceed_none_pte++;
+  else return null;
+  return "exceeds a limit";
+}
+
+/** The pages of an object from `first` become one huge page, which nobody maps yet; the group of the VMA's mm pays. */
+function collapsePages(vma: Vma, object: ShmemObject, first: number, limits: CollapseLimits | null): Collapse {
   const { memory } = object;
-  const { frames, stat } = memory;
+  const { frames } = memory;
   let [none, swapped] = [0, 0];
   for (let index = first; index < first + BLOCK_FRAMES; index++) {
     const pfn = object.pages.get(index);
@@ -207,26 +246,19 @@ function collapsePages(object: ShmemObject, first: number, limits: CollapseLimit
     else if (pfn === 0) none++;
     else if (frames.refcount[pfn] !== frames.mapcount[pfn] + 1) return "referenced by others";
   }
+  const exceeding = limits === null ? null : exceeds(memory, none, swapped, limits);
+  if (exceeding !== null) return exceeding;
   if (none === BLOCK_FRAMES) return "failed";
-  if (limits !== null && (none > limits.maxPtesNone || swapped > limits.maxPtesSwap)) {
-    if (none > limits.maxPtesNone) stat.thp_scan_exceed_none_pte++;
-    else stat.thp_scan_exceed_swap_pte++;
-    return "exceeds a limit";
-  }
-  const block = memory.allocateBlock(null, KIND_SHMEM);
-  if (block === 0) {
-    stat.thp_collapse_alloc_failed++;
-    return "no block";
-  }
-  stat.thp_collapse_alloc++;
+  const block = takeBlock(vma.mm, KIND_SHMEM);
+  if (block === 0) return "no block";
   if (object.huge.collapse(first, block)) return "done";
   for (let i = 0; i < BLOCK_FRAMES; i++) frames.put(asPfn(block + i));
   return "failed";
 }
 
-/** Every place where the 2 MiB from page `first` of an object are mapped: mirrors of its VMAs' mms included. */
-function* places(object: ShmemObject, first: number): Generator<{ mm: Mm; va: number }> {
-  for (const vma of object.mappings) {
+/** Every place where VMAs map the 2 MiB from page `first` of their object: mirrors of their mms included. */
+function* places(vmas: Iterable<Vma>, first: number): Generator<{ mm: Mm; va: number }> {
+  for (const vma of vmas) {
     const va = vma.addressOf(first);
     if (hugeStart(vma, va) !== va) continue;
     yield { mm: vma.mm, va };
@@ -239,22 +271,28 @@ function* places(object: ShmemObject, first: number): Generator<{ mm: Mm; va: nu
 /** Whether somewhere the page table for them is one that another mm links. */
 function isLinked(object: ShmemObject, first: number): boolean {
   const { frames } = object.memory;
-  for (const { mm, va } of places(object, first)) {
+  for (const { mm, va } of places(object.mappings, first)) {
     const { pmd } = lookUp(mm, va);
     if (isTable(pmd) && frames.refcount[ptePfn(pmd)] > 1) return true;
   }
   return false;
 }
 
-/** retract_page_tables: takes the pages out of all tables, and frees those that are empty then. False if the VMA's own stays. */
-function retract(vma: Vma, va: number): boolean {
-  const object = vma.object as ShmemObject;
-  const { memory } = object;
+/**
+ * retract_page_tables: takes the pages that the VMA has at `va` out of the tables of `vmas`, and frees those that are empty then. False if the VMA's own
+ * stays.
+ */
+function retract(vma: Vma, va: number, vmas: Iterable<Vma>): boolean {
+  const { memory } = vma.mm;
   const { ram } = memory;
   const first = vma.pageIndex(va);
-  unmapMappingRange(object, first, first + BLOCK_FRAMES, "shared only");
   const gather = memory.beginGather();
-  for (const { mm, va: at } of places(object, first)) {
+  for (const one of vmas) {
+    const low = Math.max(first, one.pgoff);
+    const high = Math.min(first + BLOCK_FRAMES, one.pgoff + one.pages);
+    if (low < high) zapRange(one, one.addressOf(low), one.addressOf(high), gather, "shared only");
+  }
+  for (const { mm, va: at } of places(vmas, first)) {
     const { word, pmd } = lookUp(mm, at);
     if (!isTable(pmd) || !isEmpty(ram, ptePfn(pmd)) || memory.frames.refcount[ptePfn(pmd)] > 1) continue;
     ram.u32[word] = 0;

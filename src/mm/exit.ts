@@ -12,6 +12,7 @@ import { VM_ACCOUNT, VM_LOCKED, type Vma } from "./vma.ts";
 /** Nobody uses `mm` any more. Its translations are dropped before its frames are freed. */
 export function exitMm(mm: Mm): void {
   const { memory } = mm;
+  memory.khugepaged.exit(mm);
   mm.noteHighWater();
   const gather = memory.beginGather();
   const { vmas } = mm;

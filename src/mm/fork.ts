@@ -44,6 +44,7 @@ export function forkMm(parent: Mm): Mm | number {
     return -ENOMEM;
   }
   child.noteHighWater();
+  memory.khugepaged.fork(child, parent);
   return child;
 }
 

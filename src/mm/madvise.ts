@@ -180,8 +180,11 @@ function advisedFlags(vma: Vma, advice: number): number {
       return (flags & (VM_SHARED | VM_SPECIAL)) !== 0 ? flags : (flags | VM_MERGEABLE) >>> 0;
     case mman.MADV_UNMERGEABLE:
       return (flags & ~VM_MERGEABLE) >>> 0;
-    case mman.MADV_HUGEPAGE:
-      return ((flags & ~VM_NOHUGEPAGE) | VM_HUGEPAGE) >>> 0;
+    case mman.MADV_HUGEPAGE: {
+      const advised = ((flags & ~VM_NOHUGEPAGE) | VM_HUGEPAGE) >>> 0;
+      vma.mm.memory.khugepaged.enterVma(vma, advised);
+      return advised;
+    }
     case mman.MADV_NOHUGEPAGE:
       return ((flags & ~VM_HUGEPAGE) | VM_NOHUGEPAGE) >>> 0;
     default:

@@ -6,6 +6,7 @@ import type { Ram } from "../machine/ram.ts";
 import { BLOCK_FRAMES, FrameAllocator, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_TABLE, KIND_ZERO } from "./frame.ts";
 import { type HugePool, Hugetlb } from "./hugetlb.ts";
 import { AnonymousHugeFile, HugetlbObject } from "./hugetlb-object.ts";
+import { Khugepaged } from "./khugepaged.ts";
 import { type MemoryGroup, MemoryGroups, onlineOf } from "./memcg.ts";
 import { Mm } from "./mm.ts";
 import { FileObject } from "./file-object.ts";
@@ -110,6 +111,7 @@ export class MemoryManager {
   readonly groups: MemoryGroups;
   /** Transparent huge pages. */
   readonly thp: Thp;
+  readonly khugepaged: Khugepaged;
   overcommit: Overcommit;
   tlbFlush: TlbFlush;
   /** vm.overcommit_ratio, percent of RAM. */
@@ -145,6 +147,7 @@ export class MemoryManager {
     this.zeroPage = this.frames.allocate(KIND_ZERO);
     if (this.zeroPage !== 0) this.ram.zero(this.zeroPage);
     this.thp = new Thp(this);
+    this.khugepaged = new Khugepaged(this);
   }
 
   /** A new, empty address space with one user, for which `group` pays; -ENOMEM. */

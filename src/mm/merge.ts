@@ -99,6 +99,12 @@ export function linkVma(vma: Vma): void {
 
 /** vma_merge_new_range: an empty range joins its neighbours if it can. Returns the grown VMA or null. */
 export function mergeNewRange(range: MergeRange): Vma | null {
+  const merged = joinNewRange(range);
+  if (merged !== null) merged.mm.memory.khugepaged.enterVma(merged, range.flags);
+  return merged;
+}
+
+function joinNewRange(range: MergeRange): Vma | null {
   const { mm, prev, next } = range;
   if ((range.flags & VM_SPECIAL) !== 0 || (prev === null && next === null)) return null;
   const left = canMergeLeft(range);
@@ -123,6 +129,12 @@ export function mergeNewRange(range: MergeRange): Vma | null {
 
 /** vma_merge_existing_range: part or all of `vma`, which gets the range's properties, joins its neighbours. Returns the merged VMA or null. */
 function mergeExistingRange(range: MergeRange, vma: Vma): Vma | null {
+  const merged = joinExistingRange(range, vma);
+  if (merged !== null) merged.mm.memory.khugepaged.enterVma(merged, range.flags);
+  return merged;
+}
+
+function joinExistingRange(range: MergeRange, vma: Vma): Vma | null {
   const { mm, start, end } = range;
   const leftSide = start === vma.start;
   const rightSide = end === vma.end;

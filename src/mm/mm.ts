@@ -103,6 +103,8 @@ export class Mm {
 
   /** prctl(PR_SET_THP_DISABLE): no new huge pages. Inherited by fork and exec. */
   thpDisabled = false;
+  /** khugepaged has it on its list (MMF_VM_HUGEPAGE); stays set when it ends. */
+  inKhugepaged = false;
   /** Empty tables kept for huge leaves of private memory: one for each (thp-split.ts). They count in tableBytes. */
   readonly deposited: Pfn[] = [];
 

@@ -269,8 +269,11 @@ function enter(
   }
   const vma = new Vma(mm, addr, end, flags >>> 0, pgoff, backing);
   const reserved = (flags & VM_HUGETLB) !== 0 ? openHugetlb(vma) : 0;
-  if (reserved === 0) linkVma(vma);
-  return reserved;
+  if (reserved !== 0) return reserved;
+  linkVma(vma);
+  // Of anonymous memory the first fault decides.
+  if (vma.object !== null) mm.memory.khugepaged.enterVma(vma);
+  return 0;
 }
 
 /** Maps all of `file` at `addr`, which must be free and page-aligned. The VMA is named as the file. The address or -errno. */

@@ -50,6 +50,7 @@ export function expandStack(vma: Vma, address: number): number {
   accountVm(mm, vma.flags, grow);
   vma.start = start;
   vma.pgoff -= grow;
+  mm.memory.khugepaged.enterVma(vma);
   mm.noteHighWater();
   return 0;
 }

@@ -39,6 +39,7 @@ function anonymousHuge(space: Mm, va: number, vma: Vma, access: number, rss: Mm 
   const { thp, stat, ram, frames } = memory;
   if (hugeStart(vma, va) < 0 || !thp.allows(vma, "fault")) return "small";
   const anonVma = prepareAnonVma(vma, vma.mm.vmas.prev(vma), vma.mm.vmas.next(vma));
+  memory.khugepaged.enterVma(vma);
   const zero = (access & ACCESS_WRITE) === 0 && thp.useZeroPage;
   const pfn = zero ? thp.zeroBlock() : memory.allocateBlock(space, KIND_ANON);
   if (pfn === 0) {

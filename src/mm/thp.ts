@@ -37,17 +37,6 @@ export class Thp {
   /** hugepages-2048kB/enabled and shmem_enabled. */
   sizeEnabled: ThpEnabled | "inherit" = "inherit";
   sizeShmemEnabled: ShmemHuge | "inherit" = "inherit";
-  readonly khugepaged = {
-    defrag: true,
-    maxPtesNone: BLOCK_FRAMES - 1,
-    maxPtesSwap: BLOCK_FRAMES / 8,
-    maxPtesShared: BLOCK_FRAMES / 2,
-    pagesToScan: BLOCK_FRAMES * 8,
-    scanSleepMillisecs: 10_000,
-    allocSleepMillisecs: 60_000,
-    pagesCollapsed: 0,
-    fullScans: 0,
-  };
   /** The mount that is nobody's. */
   readonly internalMount: ShmemMount = { huge: "never" };
   /** The huge zero page: its first frame, or 0 as long as nobody has read an untouched 2 MiB. Kept from then on. */
@@ -91,6 +80,11 @@ export class Thp {
     return this.enabled !== "never";
   }
 
+  /** Some anonymous memory may have huge pages (hugepage_pmd_enabled): khugepaged runs. What shmem may have does not count in 6.12. */
+  get pmdEnabled(): boolean {
+    return this.sizeEnabled === "inherit" ? this.globallyEnabled : this.sizeEnabled !== "never";
+  }
+
   /** Anonymous memory with these VM_ flags gets huge pages. */
   allowsAnonymous(vmFlags: number): boolean {
     const advised = (vmFlags & VM_HUGEPAGE) !== 0;
@@ -130,19 +124,22 @@ export class Thp {
     return isHugeBy(object.mount.huge, object, index, vmFlags, options.writeEnd);
   }
 
-  /** Whether a VMA may have huge pages at all. A fault asks about its 2 MiB with `hugeStart` besides. */
-  allows(vma: Vma, purpose: ThpPurpose): boolean {
-    if (vma.window !== null || (vma.flags & VM_HUGETLB) !== 0) return false;
+  /**
+   * Whether a VMA may have huge pages at all. A fault asks about its 2 MiB with `hugeStart` besides. `vmFlags`: those that it is about to have; for shmem
+   * its present ones count all the same, as in Linux.
+   */
+  allows(vma: Vma, purpose: ThpPurpose, vmFlags = vma.flags): boolean {
+    if (vma.window !== null || (vmFlags & VM_HUGETLB) !== 0) return false;
     const obeys = purpose !== "collapse";
-    if (vma.object === null && obeys && !this.allowsAnonymous(vma.flags)) return false;
-    if (isThpDisabled(vma)) return false;
-    if (purpose !== "fault" && purpose !== "smaps" && (vma.flags & VM_SPECIAL) !== 0) return false;
+    if (vma.object === null && obeys && !this.allowsAnonymous(vmFlags)) return false;
+    if (isThpDisabled(vma, vmFlags)) return false;
+    if (purpose !== "fault" && purpose !== "smaps" && (vmFlags & VM_SPECIAL) !== 0) return false;
     if (purpose !== "fault" && !isLargeEnough(vma, purpose)) return false;
     if (vma.object !== null) {
       if (vma.object.kind !== "shmem") return false;
       return this.allowsShmem(vma.object as ShmemObject, vma.pgoff, vma, { writeEnd: 0, force: !obeys });
     }
-    if ((vma.flags & VM_DROPPABLE) !== 0 && purpose === "khugepaged") return false;
+    if ((vmFlags & VM_DROPPABLE) !== 0 && purpose === "khugepaged") return false;
     return vma.anonVma !== null || purpose === "fault" || purpose === "smaps";
   }
 }
@@ -169,7 +166,8 @@ function isHugeBy(huge: ShmemHuge, object: ShmemObject, index: number, vmFlags: 
 }
 
 /** vma_thp_disabled */
-export const isThpDisabled = (vma: Vma): boolean => (vma.flags & VM_NOHUGEPAGE) !== 0 || vma.mm.thpDisabled;
+export const isThpDisabled = (vma: Vma, vmFlags = vma.flags): boolean =>
+  (vmFlags & VM_NOHUGEPAGE) !== 0 || vma.mm.thpDisabled;
 
 /**
  * thp_vma_suitable_order: where the 2 MiB around `va` begin, if they lie in the VMA and, of an object, are an aligned part of it too. Else -1.

@@ -1,8 +1,9 @@
 // /sys/kernel/mm/transparent_hugepage: the settings of mm/thp.ts as files (mm/huge_memory.c, mm/khugepaged.c, mm/shmem.c). Used by sysfs.ts only.
 // There is a directory for each size that Linux has, but only 2048kB can be set: sizes between are "never" here.
 import { EINVAL } from "../../base/errno.ts";
+import type { Khugepaged } from "../../mm/khugepaged.ts";
 import type { MemoryManager } from "../../mm/memory-manager.ts";
-import type { ShmemEnabled, ShmemHuge, Thp, ThpDefrag, ThpEnabled } from "../../mm/thp.ts";
+import type { ShmemEnabled, ShmemHuge, ThpDefrag, ThpEnabled } from "../../mm/thp.ts";
 import { parseNumber } from "./procfs/format.ts";
 import type { SysAttribute, SysTree } from "./sysfs.ts";
 
@@ -63,7 +64,7 @@ const otherSize = (): SysTree => ({
 });
 
 export function thpTree(memory: MemoryManager): SysTree {
-  const { thp } = memory;
+  const { thp, khugepaged } = memory;
   const sizes: Record<string, SysTree> = {};
   for (let kib = 8; kib < 2048; kib *= 2) sizes[`hugepages-${kib}kB`] = otherSize();
   return {
@@ -77,10 +78,13 @@ export function thpTree(memory: MemoryManager): SysTree {
     enabled: choice(
       ENABLED,
       () => thp.enabled,
-      (word) => (thp.enabled = word),
+      (word) => {
+        thp.enabled = word;
+        khugepaged.startStop();
+      },
     ),
     hpage_pmd_size: "2097152\n",
-    khugepaged: khugepagedTree(thp),
+    khugepaged: khugepagedTree(khugepaged),
     shmem_enabled: choice(
       SHMEM,
       () => thp.shmemEnabled,
@@ -97,13 +101,16 @@ export function thpTree(memory: MemoryManager): SysTree {
   };
 }
 
-function hugeSize({ thp, stat, frames }: MemoryManager): SysTree {
+function hugeSize({ thp, khugepaged, stat, frames }: MemoryManager): SysTree {
   const count = (read: () => number) => (): string => `${read()}\n`;
   return {
     enabled: choice(
       SIZE_ENABLED,
       () => thp.sizeEnabled,
-      (word) => (thp.sizeEnabled = word),
+      (word) => {
+        thp.sizeEnabled = word;
+        khugepaged.startStop();
+      },
     ),
     shmem_enabled: choice(
       SIZE_SHMEM,
@@ -121,7 +128,7 @@ function hugeSize({ thp, stat, frames }: MemoryManager): SysTree {
   };
 }
 
-function khugepagedTree({ khugepaged }: Thp): SysTree {
+function khugepagedTree(khugepaged: Khugepaged): SysTree {
   const limit = (key: "maxPtesNone" | "maxPtesShared" | "maxPtesSwap"): SysAttribute =>
     number(
       0,
