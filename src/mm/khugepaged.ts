@@ -78,7 +78,7 @@ export class Khugepaged implements CollapseLimits {
     if (wanted === this.#started) return;
     this.#started = wanted;
     if (wanted) {
-      this.deadline = 0;
+      this.deadline = this.#mms.size > 0 ? 0 : Infinity;
       return;
     }
     this.deadline = Infinity;
