@@ -42,6 +42,56 @@ static long bad(char *at, unsigned long size, unsigned seed)
 
 static int shared_tables;
 
+/* khugepaged comes by, twice in full; not if it has not within ten seconds. */
+static void let_khugepaged_scan(void)
+{
+	static const char scans[] = "/sys/kernel/mm/transparent_hugepage/khugepaged/full_scans";
+	long before = proc_number(scans, "");
+	set("khugepaged/scan_sleep_millisecs", "4");
+	for (int i = 0; i < 1000 && proc_number(scans, "") < before + 2; i++)
+		usleep(10000);
+	set("khugepaged/scan_sleep_millisecs", "4000000000");
+	expect(proc_number(scans, "") >= before + 2, "khugepaged has been there");
+}
+
+/* A region is scanned as a process is; its windows see no difference. Where they link page tables the pages stay small. */
+static void collapsed_by_khugepaged(unsigned long size)
+{
+	set("enabled", "always");
+	set("shmem_enabled", "never");
+	int fd = region(size);
+	map_anon(fd, 0, size, RW);
+	char *window = window_on(fd);
+	fill(window, HUGE, 9000);
+	char *view = mshare_attach(fd, 0, 0, NULL, MSHARE_RDONLY);
+	char *odd = mshare_attach(fd, 0, 0, (void *)(0x2000000000 + 3 * HUGE), MSHARE_FIXED);
+	/* Links what tables there are. */
+	expect_is(bad(odd, HUGE, 9000), 0, "small pages");
+	fill(window, size, 9000);
+	expect_is(bad(view, size, 9000), 0, "of all");
+	set("shmem_enabled", "always");
+	/* That mapping makes the region known; khugepaged may come at once. */
+	expect_is(mshare_unmap(fd, 3 * HUGE, HUGE), 0, "unmapped");
+	expect_is(map_anon(fd, 3 * HUGE, HUGE, RW), 3 * HUGE, "and mapped again");
+	fill(window + 3 * HUGE, HUGE, 9000 + 3 * 512);
+	let_khugepaged_scan();
+	expect_is(pages(), shared_tables ? 6144 : 8192, "the others by khugepaged, where no window links a page table");
+	expect_is(bad(window, size, 9000) + bad(view, size, 9000) + bad(odd, size, 9000), 0, "the contents");
+	window[HUGE + 3 * PAGE] = 3;
+	expect_is(view[HUGE + 3 * PAGE] + odd[HUGE + 3 * PAGE], 6, "one memory");
+	expect_is(mshare_detach(odd), 0, "detach");
+	let_khugepaged_scan();
+	expect_is(pages(), 8192, "when that is gone, all");
+	expect_is(bad(window, size, 9000), 0, "the contents");
+	if (shared_tables)
+		expect_is(mapped(), 8192, "mapped by leaves as they are faulted in again");
+	expect_is(mshare_detach(view), 0, "detach");
+	close(fd);
+	munmap(window, size);
+	expect_is(pages(), 0, "all goes with the region");
+	set("enabled", "never");
+}
+
 int main(void)
 {
 	catch_faults();
@@ -175,6 +225,7 @@ int main(void)
 	close(fd);
 	munmap(window, size);
 	expect_is(pages(), 0, "all is gone");
+	collapsed_by_khugepaged(size);
 	set("shmem_enabled", "never");
 	return failures ? 1 : 0;
 }

@@ -206,7 +206,7 @@ function collapseObject(vma: Vma, object: ShmemObject, va: number, limits: Colla
   const first = vma.pageIndex(va);
   if (isLinked(object, first)) return "linked";
   if (object.huge.has(first)) {
-    if (limits !== null && word === 0) return "nothing there";
+    if (limits !== null && pmd === 0) return word === 0 ? "nothing there" : "done";
     if (!mapsOnly(mm, pmd, object.pages.get(first)) || !retract(vma, va, [vma])) return "failed";
   } else {
     const result = collapsePages(vma, object, first, limits);

@@ -11,7 +11,7 @@ import type { Mm } from "./mm.ts";
 import { swapOffAll } from "./swap-off.ts";
 import { SwapArea } from "./swap.ts";
 import { type Outcome, layoutOf, sweepFailures } from "./test-failures.ts";
-import { P, TestFile, TestSpace } from "./test-space.ts";
+import { P, TestFile, TestSpace, fullScan } from "./test-space.ts";
 import { copyFromUser, copyToUser } from "./usercopy.ts";
 
 const HUGE = 512;
@@ -145,6 +145,7 @@ const CALLS: Record<string, Failing> = {
   MADV_PAGEOUT: { call: madvise(mman.MADV_PAGEOUT, 0, HUGE) },
   // madvise(2): ENOMEM without a block; what cannot be brought in from swap is EINVAL (madvise_collapse_errno of SCAN_FAIL).
   MADV_COLLAPSE: { call: madvise(mman.MADV_COLLAPSE, 0, HUGE), failures: [-ENOMEM, -EINVAL] },
+  khugepaged: { call: ({ file }, mm) => (fullScan(file.object.memory, mm), 0) },
   MADV_POPULATE_READ: { call: madvise(mman.MADV_POPULATE_READ, 510, 4), failures: [-ENOMEM, -EFAULT], partly: true },
   MADV_POPULATE_WRITE: {
     call: madvise(mman.MADV_POPULATE_WRITE, 510, 4),
@@ -183,6 +184,7 @@ function machine(): MemoryManager {
   const { memory } = new TestSpace({ memoryBytes: 14 * 2 ** 20, overcommit: 1 });
   memory.thp.enabled = "always";
   memory.thp.setShmemEnabled("always");
+  memory.khugepaged.startStop();
   memory.hugetlb.defaultPool.setOvercommit(6);
   // It stays once it is there.
   memory.thp.zeroBlock();

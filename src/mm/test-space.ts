@@ -90,6 +90,13 @@ export class TestSpace {
   }
 }
 
+/** khugepaged goes through all address spaces that it knows, if there are any. `mm`: is registered if it is not. */
+export function fullScan({ khugepaged }: MemoryManager, mm?: Mm): void {
+  if (mm?.inKhugepaged === false) khugepaged.enter(mm);
+  const { fullScans } = khugepaged;
+  while (khugepaged.deadline !== Infinity && khugepaged.fullScans === fullScans) khugepaged.run(khugepaged.deadline);
+}
+
 /** An open file on an object of its own (a memfd, say). */
 export class TestFile implements VmFile {
   readonly object: MemoryObject;

@@ -6,7 +6,7 @@ import { asPfn } from "../base/numbers.ts";
 import * as mman from "./constants.ts";
 import type { Mm } from "./mm.ts";
 import { SwapArea } from "./swap.ts";
-import { ARENA, P, TestFile, TestSpace } from "./test-space.ts";
+import { ARENA, P, TestFile, TestSpace, fullScan } from "./test-space.ts";
 import { copyFromUser, putUser32 } from "./usercopy.ts";
 
 const HUGE = 512;
@@ -28,6 +28,7 @@ class World {
     if (options.swapPages > 0) memory.swap = new SwapArea("test", options.swapPages);
     memory.thp.enabled = thp ? "always" : "never";
     if (thp) memory.thp.setShmemEnabled("always");
+    memory.khugepaged.startStop();
     this.file = new TestFile(memory, { size: 5 * MIB + 5 });
     this.free = memory.frames.free;
     this.mms = [this.space.mm];
@@ -69,7 +70,7 @@ class Calls {
     const count = Math.max(1, Math.min(PAGES - first, random(3) === 0 ? 1 + random(20) : HUGE * (1 + random(3))));
     const addr = ARENA + first * P;
     const length = count * P;
-    switch (random(16)) {
+    switch (random(17)) {
       case 0:
       case 1:
       case 2: {
@@ -127,6 +128,13 @@ class Calls {
           if (kind === 1) file.object.punch(at, at + much);
           else if (kind === 2) return file.object.write(at, new Uint8Array(9000).fill(much));
           return 0;
+        };
+      }
+      case 12: {
+        const maxPtesNone = [0, 500, 511][random(3)];
+        return ({ space: { memory } }) => {
+          memory.khugepaged.maxPtesNone = maxPtesNone;
+          fullScan(memory);
         };
       }
       default: {

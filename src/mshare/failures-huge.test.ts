@@ -9,6 +9,7 @@ import { KIND_SHMEM } from "../mm/frame.ts";
 import { MemoryManager } from "../mm/memory-manager.ts";
 import type { Mm } from "../mm/mm.ts";
 import { SwapArea } from "../mm/swap.ts";
+import { fullScan } from "../mm/test-space.ts";
 import { type Outcome, layoutOf, sweepFailures } from "../mm/test-failures.ts";
 import { copyFromUser, copyToUser } from "../mm/usercopy.ts";
 import { MSHARE_FIXED, MSHARE_POPULATE, MSHARE_PRIVATE, MSHARE_RDONLY } from "./abi.ts";
@@ -172,6 +173,7 @@ const CALLS: Record<string, Failing> = {
   "advise POPULATE_READ": { call: advise(mman.MADV_POPULATE_READ, 510, 4), failures: [-ENOMEM, -EFAULT] },
   "advise POPULATE_WRITE": { call: advise(mman.MADV_POPULATE_WRITE, 510, 4), failures: [-ENOMEM, -EFAULT] },
   "advise COLLAPSE": { call: advise(mman.MADV_COLLAPSE, 0, HUGE), failures: [-ENOMEM, -EINVAL] },
+  khugepaged: { call: ({ region }) => (fullScan(region.host.memory, region.host), 0) },
   lock: {
     call: ({ region }) => region.lock(510 * PAGE, 4 * PAGE, 0),
     failures: [-EAGAIN, -ENOMEM],
@@ -221,7 +223,9 @@ function machine(): MemoryManager {
     verify: true,
     overcommit: 1,
   });
+  memory.thp.enabled = "always";
   memory.thp.setShmemEnabled("always");
+  memory.khugepaged.startStop();
   memory.hugetlb.defaultPool.setOvercommit(6);
   return memory;
 }
