@@ -98,7 +98,7 @@ const packages = (): string[] => [
   ...new Set(["libc6", ...PROGRAMS.flatMap((program) => [program.package, ...program.libraries])]),
 ];
 
-/** The environment that programs run in on this machine: no locale, which the root has no files of. */
+/** The environment that programs run in: no locale, which the root has no files of. */
 export const ENVIRONMENT = { PATH: "/usr/bin:/bin", LC_ALL: "C" };
 
 /** A root directory with the programs and their data, gone when the process ends. */
@@ -149,11 +149,8 @@ export const notHere = ({ command, package: name }: Program): string | undefined
 
 /** Runs a command of this machine to its end; what it printed and how long it took, in ns. Throws if it fails. */
 export function timedHere(command: string, args: readonly string[]): { stdout: Uint8Array; ns: number } {
+  const env = { ...ENVIRONMENT, PATH: process.env.PATH };
   const began = process.hrtime.bigint();
-  const stdout = execFileSync(command, args, {
-    env: ENVIRONMENT,
-    maxBuffer: 2 ** 30,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const stdout = execFileSync(command, args, { env, maxBuffer: 2 ** 30, stdio: ["ignore", "pipe", "pipe"] });
   return { stdout, ns: Number(process.hrtime.bigint() - began) };
 }
