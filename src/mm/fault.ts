@@ -363,15 +363,18 @@ function anonymousPage(
 
 /** The object's frame for page `pageIndex`, or -(outcome) if there is none. A new one is charged to the group of the VMA's mm. */
 function objectPage(vma: Vma, pageIndex: number): Pfn | number {
-  const object = vma.object!;
-  const bringIn = (): Pfn | number => {
-    if (object instanceof ShmemObject && pageIndex * PAGE_SIZE < object.size) bringInHuge(object, pageIndex, vma);
-    return object.page(pageIndex);
-  };
-  const { groups } = vma.mm.memory;
-  const pfn = groups.active ? groups.chargingTo(vma.mm.memcg, bringIn) : bringIn();
+  const pfn = vma.mm.memory.groups.active ? chargedPage(vma, pageIndex) : bringIn(vma, pageIndex);
   if (pfn > 0) return pfn;
   return pfn === PAGE_NOMEM ? -OOM : -BUS;
+}
+
+const chargedPage = (vma: Vma, pageIndex: number): Pfn | number =>
+  vma.mm.memory.groups.chargingTo(vma.mm.memcg, () => bringIn(vma, pageIndex));
+
+function bringIn(vma: Vma, pageIndex: number): Pfn | number {
+  const object = vma.object!;
+  if (object instanceof ShmemObject && pageIndex * PAGE_SIZE < object.size) bringInHuge(object, pageIndex, vma);
+  return object.page(pageIndex);
 }
 
 /** do_read_fault: maps what the cache holds around the address (fault-around), else brings in the one page. */
