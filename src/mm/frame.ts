@@ -74,6 +74,8 @@ export class FrameAllocator {
   #next: Int32Array;
   #blockHead: Int32Array;
   #blockFree: Uint16Array;
+  /** By 2 MiB block: whether it has been taken whole before, or a frame of it has; 2 if so more than once. */
+  #blockUses: Uint8Array;
   #blockNext: Int32Array;
   #blockPrev: Int32Array;
   #broken = NONE;
@@ -95,6 +97,7 @@ export class FrameAllocator {
     const blocks = (end + BLOCK_FRAMES - 1) >> BLOCK_SHIFT;
     this.#blockHead = new Int32Array(blocks).fill(NONE);
     this.#blockFree = new Uint16Array(blocks);
+    this.#blockUses = new Uint8Array(blocks);
     this.#blockNext = new Int32Array(blocks).fill(NONE);
     this.#blockPrev = new Int32Array(blocks).fill(NONE);
     // Highest first, so that low frames are handed out first.
@@ -126,6 +129,7 @@ export class FrameAllocator {
       if (block === NONE) return asPfn(0);
       this.#whole = this.#unlink(block, this.#whole);
       this.#broken = this.#link(block, this.#broken);
+      this.#blockUses[block] = 2;
     }
     const pfn = this.#blockHead[block];
     this.#blockHead[block] = this.#next[pfn];
@@ -147,6 +151,7 @@ export class FrameAllocator {
     if (block === NONE) return asPfn(0);
     this.#whole = this.#unlink(block, this.#whole);
     const first = block << BLOCK_SHIFT;
+    this.#blockUses[block] = 2;
     this.#blockHead[block] = NONE;
     this.#blockFree[block] = 0;
     this.#free -= BLOCK_FRAMES;
@@ -170,6 +175,7 @@ export class FrameAllocator {
       this.#whole = this.#unlink(i, this.#whole);
       this.#blockHead[i] = NONE;
       this.#blockFree[i] = 0;
+      this.#blockUses[i] = Math.min(2, this.#blockUses[i] + 1);
     }
     const first = block << BLOCK_SHIFT;
     const count = 1 << order;
@@ -179,6 +185,12 @@ export class FrameAllocator {
     this.used[kind] += count;
     if (this.used[kind] > this.peak[kind]) this.peak[kind] = this.used[kind];
     return asPfn(first);
+  }
+
+  /** Whether what `allocateContiguous` has just given was never anybody's before: it is all zeros, and the host need not have memory for it yet. */
+  isFresh(first: Pfn, order: number): boolean {
+    const block = first >> BLOCK_SHIFT;
+    return this.#blockUses.subarray(block, block + (1 << (order - BLOCK_SHIFT))).every((uses) => uses === 1);
   }
 
   /** Frees what `allocateContiguous` gave; nothing maps it. */

@@ -207,14 +207,16 @@ export function allocateHuge(claim: HugeClaim, index: number, options: { avoidRe
   return pfn;
 }
 
-/** Fills a huge page with zeros. */
+/** Fills a huge page with zeros, unless it is. */
 export function zeroHuge(pool: HugePool, head: Pfn): void {
+  if (pool.takeZeros(head)) return;
   const { ram } = pool.memory;
   for (let pfn = head; pfn < head + pool.frames; pfn++) ram.willStore(asPfn(pfn));
   ram.u8.fill(0, head * PAGE_SIZE, head * PAGE_SIZE + pool.size);
 }
 
 export function copyHuge(pool: HugePool, to: Pfn, from: Pfn): void {
+  pool.takeZeros(to);
   const { ram } = pool.memory;
   for (let pfn = to; pfn < to + pool.frames; pfn++) ram.willStore(asPfn(pfn));
   ram.u8.copyWithin(to * PAGE_SIZE, from * PAGE_SIZE, from * PAGE_SIZE + pool.size);

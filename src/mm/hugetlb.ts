@@ -16,6 +16,8 @@ interface HugePage {
   subpool: Subpool | null;
   /** Its allocation used up a reservation that is to come back if it is freed. */
   restoreReserve: boolean;
+  /** Nobody has stored into it since the machine began. */
+  zeros: boolean;
 }
 
 /** All pages of one size (struct hstate). Counts are in pages of that size. */
@@ -163,9 +165,18 @@ export class HugePool {
     // Clean page cache in the way goes; nothing else is moved.
     if (pfn === 0 && memory.dropCaches() > 0) pfn = memory.frames.allocateContiguous(this.order, KIND_HUGETLB);
     if (pfn === 0) return pfn;
-    this.#pages.set(pfn, { pool: this, subpool: null, restoreReserve: false });
+    const zeros = memory.frames.isFresh(pfn, this.order);
+    this.#pages.set(pfn, { pool: this, subpool: null, restoreReserve: false, zeros });
     this.total++;
     return pfn;
+  }
+
+  /** A page is about to be filled by its first user. Whether it is all zeros. */
+  takeZeros(pfn: Pfn): boolean {
+    const page = this.#pages.get(pfn)!;
+    const { zeros } = page;
+    page.zeros = false;
+    return zeros;
   }
 
   #makeSurplus(): Pfn {
