@@ -20,6 +20,8 @@ const MODES = [
 /** Programs that want a machine of their own kind. */
 const MACHINES: Readonly<Record<string, MachineOptions>> = {
   "abi-oom.c": { memory: 40 * 2 ** 20 },
+  // Two whole GiB, of which the host has what is touched.
+  "abi-hugetlb-gigantic.c": { memory: 3 * 2 ** 30 },
   "abi-memcg.c": { memory: 128 * 2 ** 20, swap: 128 * 2 ** 20 },
 };
 /** What the kernel reports there, as it should. */
