@@ -17,6 +17,7 @@ describe.skipIf(skipReason())(titled("bench"), () => {
     expect(wrong).toEqual([]);
     expect(results.filter((result) => result.engine === "interpreter").map((result) => result.workload)).toEqual(names);
     for (const name of names) expect(text).toContain(name);
+    root?.remove();
   });
 
   test("a second process's way through a populated region: no faults, one for each page without sharing", async () => {

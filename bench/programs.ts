@@ -31,7 +31,7 @@ const scaled = (amount: number, scale: number): number => Math.max(1, Math.round
 
 const copies = (scale: number): number => scaled(40, scale);
 const rows = (scale: number): number => Math.max(1000, scaled(100_000, scale));
-const rounds = (scale: number): number => scaled(250, scale);
+const rounds = (scale: number): number => scaled(150, scale);
 
 /** A table filled in one transaction, an index, a grouping, a join and a sort. */
 const sql = (count: number): string => `
@@ -110,7 +110,12 @@ export class ProgramRoot {
   private constructor(directory: string) {
     this.directory = directory;
     this.data = join(directory, "data");
-    process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
+    process.once("exit", () => this.remove());
+  }
+
+  /** Takes it away; done at the process's end if not before. */
+  remove(): void {
+    rmSync(this.directory, { recursive: true, force: true });
   }
 
   /** Makes it; or says why it cannot be had. Packages that are not here are fetched only if `fetch` says so. */
