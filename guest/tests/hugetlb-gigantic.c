@@ -125,6 +125,33 @@ static void none_left(void)
 	write_to("its parent", of_its_own + 1, 4);
 }
 
+/* A page that is free becomes 512 of 2 MiB. */
+static void demoted(void)
+{
+	get(DIR "demote_size");
+	put(DIR "demote_size", "1G");
+	put(DIR "demote_size", "64k");
+	put(DIR "demote_size", "2M");
+	put(DIR "demote", "x");
+	put(DIR "demote", "0");
+	show("reading demote", open(DIR "demote", O_RDONLY));
+	show("demote of smaller pages", access("/sys/kernel/mm/hugepages/hugepages-2048kB/demote", F_OK));
+	char *reserved = mmap(NULL, 2 * GIB, RW, MAP_PRIVATE | FLAGS, -1, 0);
+	put(DIR "demote", "1");
+	pool("both reserved");
+	munmap(reserved, 2 * GIB);
+	put(DIR "demote", "1");
+	pool("one demoted");
+	counts("2 MiB");
+	char *small = huge(2 * HUGE, MAP_PRIVATE);
+	write_to("2 MiB", small, 1);
+	read_from("as zeros", small + PAGE);
+	munmap(small, 2 * HUGE);
+	put(DIR "demote", "5");
+	pool("five more, of which there is one");
+	counts("2 MiB");
+}
+
 int main(void)
 {
 	setvbuf(stdout, NULL, _IONBF, 0);
@@ -143,5 +170,6 @@ int main(void)
 	pool("closed");
 	munmap(of_its_own, GIB);
 	pool("unmapped");
+	demoted();
 	return 0;
 }

@@ -2,13 +2,23 @@
 // is touched but a few bytes, no page is used twice and freed frames are not poisoned: the host needs no memory for the rest.
 import { describe, expect, test } from "vitest";
 import { GIB_FRAMES, GiganticSpace } from "./test-gigantic.ts";
-import { PUD_SIZE } from "../base/numbers.ts";
+import { PMD_SIZE, PUD_SIZE } from "../base/numbers.ts";
 import { isTable, ptePfn } from "../machine/pte.ts";
-import { MADV_DONTNEED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_READ } from "./constants.ts";
+import {
+  MADV_DONTNEED,
+  MAP_ANONYMOUS,
+  MAP_HUGETLB,
+  MAP_NORESERVE,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  PROT_READ,
+  PROT_WRITE,
+} from "./constants.ts";
 import { HugetlbObject } from "./hugetlb-object.ts";
 import type { Mm } from "./mm.ts";
 import { entryWord, findHugeLeaf } from "./page-table.ts";
 import { ARENA, P, TestFile } from "./test-space.ts";
+import { getUser32, putUser32 } from "./usercopy.ts";
 
 describe("a pool of 1 GiB pages", () => {
   test("grows as far as whole GiB are free, and shrinks", () => {
@@ -21,6 +31,29 @@ describe("a pool of 1 GiB pages", () => {
     s.pool.setMax(0);
     expect(s.counts).toEqual([0, 0, 0, 0]);
     expect(s.memory.frames.free).toBe(free);
+  });
+
+  test("demote: free pages that are not reserved become 512 of 2 MiB each", () => {
+    const s = new GiganticSpace(2);
+    const { free } = s.memory.frames;
+    const small = s.memory.hugetlb.defaultPool;
+    s.huge(0, 1);
+    s.pool.demote(5, small);
+    expect(s.counts).toEqual([1, 1, 1, 0]);
+    expect([small.total, small.free, small.max, s.pool.max]).toEqual([512, 512, 512, 1]);
+    expect(s.store(0, P, 1)).toBe("ok");
+    const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB;
+    const at = s.mm.mmap({ addr: 0, length: 2 * PMD_SIZE, prot: PROT_READ | PROT_WRITE, flags, file: null, offset: 0 });
+    expect([putUser32(s.mm, at, 7), getUser32(s.mm, at), getUser32(s.mm, at + P)]).toEqual([0, 7, 0]);
+    s.check();
+    expect([small.free, small.reserved]).toEqual([511, 1]);
+    small.setMax(0);
+    s.check();
+    expect([small.total, small.surplus]).toEqual([2, 2]);
+    s.mm.put();
+    s.pool.setMax(0);
+    s.check();
+    expect([small.total, s.memory.frames.free]).toEqual([0, free + 2 * GIB_FRAMES + 1]);
   });
 
   test("one is taken by the first write, mapped by one leaf, and given back; in use it becomes surplus", () => {

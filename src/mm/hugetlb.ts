@@ -91,6 +91,23 @@ export class HugePool {
     this.max = this.persistent;
   }
 
+  /** demote: up to `count` free pages that nobody has reserved become pages of a smaller size (demote_pool_huge_page). */
+  demote(count: number, smaller: HugePool): void {
+    for (let left = count; left > 0 && this.available > 0; left--) {
+      const head = this.#free.pop()!;
+      const { zeros } = this.#pages.get(head)!;
+      this.#pages.delete(head);
+      this.total--;
+      this.max--;
+      for (let pfn = head + this.frames - smaller.frames; pfn >= head; pfn -= smaller.frames) {
+        this.#pages.set(pfn, { pool: smaller, subpool: null, restoreReserve: false, zeros });
+        smaller.#free.push(asPfn(pfn));
+        smaller.total++;
+        smaller.max++;
+      }
+    }
+  }
+
   /** nr_overcommit_hugepages; -EINVAL for gigantic pages. */
   setOvercommit(count: number): number {
     if (this.isGigantic) return -EINVAL;

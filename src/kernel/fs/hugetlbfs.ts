@@ -129,7 +129,7 @@ export class HugetlbFile extends RegularFile {
 const UNITS = "kmgtpe";
 
 /** memparse: "2M", "0x200000"; NaN for what is no number. */
-function parseBytes(text: string): number {
+export function parseBytes(text: string): number {
   const match = /^(0x[0-9a-f]+|\d+)([kmgtpe]?)/i.exec(text);
   if (!match) return NaN;
   return Number(match[1]) * (match[2] === "" ? 1 : 1024 ** (UNITS.indexOf(match[2].toLowerCase()) + 1));

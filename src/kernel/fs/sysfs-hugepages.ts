@@ -2,13 +2,35 @@
 import { EINVAL } from "../../base/errno.ts";
 import type { HugePool } from "../../mm/hugetlb.ts";
 import type { MemoryManager } from "../../mm/memory-manager.ts";
+import { parseBytes } from "./hugetlbfs.ts";
 import { parseNumber } from "./procfs/format.ts";
 import type { SysAttribute, SysTree } from "./sysfs.ts";
 
 export function hugepagesTree(memory: MemoryManager): SysTree {
   const tree: Record<string, SysTree> = {};
-  for (const pool of memory.hugetlb.pools) tree[`hugepages-${pool.size / 1024}kB`] = poolTree(pool);
+  const { pools } = memory.hugetlb;
+  pools.forEach((pool, i) => {
+    const demotion = i === 0 ? {} : demotionTree(pool, pools[i - 1]);
+    tree[`hugepages-${pool.size / 1024}kB`] = { ...poolTree(pool), ...demotion };
+  });
   return tree;
+}
+
+/** What a pool has whose pages can become pages of a smaller size; there is one. */
+function demotionTree(pool: HugePool, smaller: HugePool): SysTree {
+  return {
+    demote: {
+      ...attribute(
+        () => 0,
+        (count) => (pool.demote(count, smaller), 0),
+      ),
+      read: null,
+    },
+    demote_size: {
+      read: () => `${smaller.size / 1024}kB\n`,
+      write: (text) => (parseBytes(text) === smaller.size ? 0 : -EINVAL),
+    },
+  };
 }
 
 function poolTree(pool: HugePool): SysTree {

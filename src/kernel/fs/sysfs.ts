@@ -3,7 +3,7 @@
 
 import { EACCES, EPERM } from "../../base/errno.ts";
 import type { Kernel } from "../kernel.ts";
-import { SYSFS_MAGIC } from "./abi.ts";
+import { O_ACCMODE, O_WRONLY, SYSFS_MAGIC } from "./abi.ts";
 import { Filesystem, plainStatFs } from "./inode.ts";
 import { bitmap, bitmapList } from "./procfs/format.ts";
 import { StaticDir, TextInode } from "./procfs/node.ts";
@@ -11,16 +11,16 @@ import type { StatFs } from "./stat.ts";
 import { hugepagesTree } from "./sysfs-hugepages.ts";
 import { thpTree } from "./sysfs-thp.ts";
 
-/** An attribute that can be written: what it reads as, and what a write does (0 or -errno). */
+/** An attribute that can be written: what it reads as (null: not at all), and what a write does (0 or -errno). */
 export interface SysAttribute {
-  readonly read: () => string;
+  readonly read: (() => string) | null;
   readonly write: (text: string) => number;
 }
 
 /** A directory as it is written down: texts are files, functions make the text when it is read, attributes can be written as well. */
 export type SysTree = { readonly [name: string]: SysTree | SysAttribute | string | (() => string) };
 
-const isAttribute = (entry: SysTree | SysAttribute): entry is SysAttribute => typeof entry.read === "function";
+const isAttribute = (entry: SysTree | SysAttribute): entry is SysAttribute => typeof entry.write === "function";
 
 export class SysFs extends Filesystem {
   readonly type = "sysfs";
@@ -66,8 +66,12 @@ class SysDir extends StaticDir {
 /** An attribute; the size of sysfs files is a page, whatever is in them. */
 class SysInode extends TextInode {
   constructor(fs: Filesystem, entry: SysAttribute | string | (() => string)) {
-    if (typeof entry === "object") super(fs, 0o644, { read: entry.read, write: (_writer, text) => entry.write(text) });
-    else super(fs, 0o444, { read: () => (typeof entry === "string" ? entry : entry()) });
+    if (typeof entry === "object") {
+      const { read } = entry;
+      const write = (_writer: unknown, text: string): number => entry.write(text);
+      if (read !== null) super(fs, 0o644, { read, write });
+      else super(fs, 0o200, { open: (_task, flags) => ((flags & O_ACCMODE) === O_WRONLY ? 0 : -EACCES), write });
+    } else super(fs, 0o444, { read: () => (typeof entry === "string" ? entry : entry()) });
   }
   override get size(): number {
     return 4096;
