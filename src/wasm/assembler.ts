@@ -151,8 +151,13 @@ export type Label = number & { readonly label: unique symbol };
 
 /** Bytes that grow at the end. */
 class Bytes {
-  private data = new Uint8Array(256);
+  private data: Uint8Array<ArrayBuffer>;
   length = 0;
+
+  /** V8 keeps up to 64 bytes in its own heap; more costs an allocation outside, and the garbage collector hears of it. */
+  constructor(capacity = 64) {
+    this.data = new Uint8Array(capacity);
+  }
 
   private reserve(count: number): void {
     if (this.length + count <= this.data.length) return;
@@ -183,10 +188,22 @@ class Bytes {
 
   /** Signed LEB128 of an integer within 2^53. */
   signed(n: number): void {
+    if (n === (n | 0)) {
+      this.signed32(n);
+      return;
+    }
     while (n < -64 || n > 63) {
       const low = n % 128;
       this.byte((low < 0 ? low + 128 : low) | 0x80);
       n = Math.floor(n / 128);
+    }
+    this.byte(n & 0x7f);
+  }
+
+  private signed32(n: number): void {
+    while (n < -64 || n > 63) {
+      this.byte((n & 0x7f) | 0x80);
+      n >>= 7;
     }
     this.byte(n & 0x7f);
   }
@@ -210,6 +227,9 @@ class Bytes {
   }
 }
 
+/** Most functions fit. */
+const FUNCTION_CAPACITY = 4096;
+
 /** What `write` writes, as bytes. */
 function bytesOf(write: (out: Bytes) => void): Uint8Array {
   const out = new Bytes();
@@ -219,7 +239,7 @@ function bytesOf(write: (out: Bytes) => void): Uint8Array {
 
 /** The body of one function. Methods append instructions and return `this` for chaining. */
 export class Code {
-  private readonly bytes = new Bytes();
+  private readonly bytes = new Bytes(FUNCTION_CAPACITY);
   private readonly locals: ValueType[] = [];
   private readonly parameterCount: number;
   private depth = 0;
@@ -240,9 +260,17 @@ export class Code {
     return this.parameterCount + this.locals.length - 1;
   }
 
-  /** Appends instructions by their one-byte opcodes. */
-  op(...opcodes: number[]): this {
-    for (const opcode of opcodes) this.bytes.byte(opcode);
+  /** Appends instructions by their one-byte opcodes. (Not a rest parameter: that would be an array for each call.) */
+  op(first: number, second?: number, third?: number, fourth?: number, fifth?: number): this {
+    const { bytes } = this;
+    bytes.byte(first);
+    if (second === undefined) return this;
+    bytes.byte(second);
+    if (third === undefined) return this;
+    bytes.byte(third);
+    if (fourth === undefined) return this;
+    bytes.byte(fourth);
+    if (fifth !== undefined) bytes.byte(fifth);
     return this;
   }
 
@@ -414,15 +442,23 @@ export class Code {
   finish(): Uint8Array {
     if (this.depth !== 0) throw new Error(`${this.depth} unclosed blocks`);
     const locals = bytesOf((out) => {
-      out.unsigned(this.locals.length);
-      for (const type of this.locals) out.append([1, type]);
+      const isFirst = (i: number): boolean => i === 0 || this.locals[i - 1] !== this.locals[i];
+      out.unsigned(this.locals.filter((_type, i) => isFirst(i)).length);
+      for (let i = 0; i < this.locals.length;) {
+        let end = i + 1;
+        while (end < this.locals.length && !isFirst(end)) end++;
+        out.unsigned(end - i);
+        out.byte(this.locals[i]);
+        i = end;
+      }
     });
-    return bytesOf((out) => {
-      out.unsigned(locals.length + this.bytes.length + 1);
-      out.append(locals);
-      out.append(this.bytes.view());
-      out.byte(0x0b);
-    });
+    const length = locals.length + this.bytes.length + 1;
+    const out = new Bytes(length + 5);
+    out.unsigned(length);
+    out.append(locals);
+    out.append(this.bytes.view());
+    out.byte(0x0b);
+    return out.view();
   }
 }
 
@@ -497,7 +533,8 @@ export class ModuleBuilder {
   }
 
   finish(): Uint8Array<ArrayBuffer> {
-    const out = new Bytes();
+    const bodies = this.functions.map((f) => f.code.finish());
+    const out = new Bytes(bodies.reduce((sum, body) => sum + body.length, 1024));
     out.append([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
     const section = (id: number, items: readonly Uint8Array[]): void => {
       const count = bytesOf((head) => head.unsigned(items.length));
@@ -531,10 +568,7 @@ export class ModuleBuilder {
             }),
           ];
     section(7, this.functions.flatMap(exported));
-    section(
-      10,
-      this.functions.map((f) => f.code.finish()),
-    );
-    return out.view().slice();
+    section(10, bodies);
+    return out.view();
   }
 }

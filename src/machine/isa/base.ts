@@ -19,7 +19,7 @@ const MISC_MEM = 0x0f;
 const SYSTEM = 0x73;
 
 /** rd = x[rs1] OP imm. */
-const immediate = (name: string, f3: number, ...ops: number[]): Instruction =>
+const immediate = (name: string, f3: number, first: number, second?: number): Instruction =>
   define({
     name,
     mask: FUNCT3_MASK,
@@ -29,7 +29,7 @@ const immediate = (name: string, f3: number, ...ops: number[]): Instruction =>
       e.setX(() => {
         e.x(1);
         e.imm();
-        e.code.op(...ops);
+        e.code.op(first, second);
       }),
   });
 
@@ -63,7 +63,7 @@ const shiftImmediateWord = (name: string, f3: number, f7: number, shift: number)
   });
 
 /** rd = x[rs1] OP x[rs2]. WebAssembly's shifts take the count modulo the width, as RISC-V's do. */
-const register = (name: string, f3: number, f7: number, ...ops: number[]): Instruction =>
+const register = (name: string, f3: number, f7: number, first: number, second?: number): Instruction =>
   define({
     name,
     mask: FUNCT7_MASK,
@@ -73,7 +73,7 @@ const register = (name: string, f3: number, f7: number, ...ops: number[]): Instr
       e.setX(() => {
         e.x(1);
         e.x(2);
-        e.code.op(...ops);
+        e.code.op(first, second);
       }),
   });
 

@@ -122,7 +122,8 @@ export class RegionEmitter implements Emitter {
   readonly code: Code;
   readonly isFused: boolean;
   private readonly plan: RegionPlan;
-  private readonly groups: ExitGroup[] = [];
+  /** The exits by what they store; the first one stores nothing. */
+  private readonly groups: ExitGroup[] = [{ dirty: { x: 0, f: 0 }, words: { x: 0, f: 0 } }];
   private readonly locals = new Int32Array(SLOTS).fill(-1);
   private readonly labels = new Map<Node, { loop?: Label; merge?: Label }>();
   readonly rootPc: number;
@@ -827,7 +828,6 @@ export class RegionEmitter implements Emitter {
     // What comes before them has nothing to store.
     this.words = { x: 0, f: 0 };
     this.dirty = { x: 0, f: 0 };
-    this.group();
     const last = this.groups.length - 1;
     this.blocks = c.takeOut((target) => last - target);
     this.checkPages();
@@ -835,19 +835,28 @@ export class RegionEmitter implements Emitter {
     this.checkFcsr();
     this.forgetPages();
     const entry = c.takeOut((target) => last - target);
-    const all = c.block(I32);
-    for (let n = 0; n < this.groups.length; n++) c.block(I32);
+    const labels = this.groups.map(() => c.block(I32));
     c.get(HART).memory(op.i32Load, HART_TLB).set(this.tlb).putBack(entry).putBack(this.blocks);
     c.op(op.unreachable);
-    for (const group of this.groups.reverse()) {
+    for (let n = last; n >= 0; n--) {
       c.end();
-      c.set(this.exitCode);
-      this.storeRegisters(group.dirty, group.words);
-      c.get(this.exitCode).br(all);
+      this.storeGroup(n, labels);
     }
-    c.op(op.unreachable);
-    c.end().set(this.exitCode);
+    c.set(this.exitCode);
     this.finish();
+  }
+
+  /** Stores what a group does, but for what an earlier group, which follows, will store. */
+  private storeGroup(n: number, labels: readonly Label[]): void {
+    const { dirty, words } = this.groups[n];
+    const isPart = ({ dirty: d, words: w }: ExitGroup): boolean =>
+      ((d.x & ~dirty.x) | (d.f & ~dirty.f) | ((w.x ^ words.x) & d.x) | ((w.f ^ words.f) & d.f)) === 0;
+    let part = n - 1;
+    while (part > 0 && !isPart(this.groups[part])) part--;
+    if (part < 0) return;
+    const { x, f } = this.groups[part].dirty;
+    this.storeRegisters({ x: dirty.x & ~x, f: dirty.f & ~f }, words);
+    if (part < n - 1) this.code.br(labels[part]);
   }
 
   /**

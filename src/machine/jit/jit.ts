@@ -81,7 +81,7 @@ interface Region extends Place {
   readonly instructions: number;
   readonly run: RegionFunction;
   misfits: number;
-  /** Times that it left because of a window since HART_COMPILED was `splitFrom`. */
+  /** Times that it left because of a window since the low word of HART_COMPILED was `splitFrom`. */
   splits: number;
   splitFrom: number;
 }
@@ -270,11 +270,12 @@ export class Jit {
     const number = this.options.ram.u32[entry >>> 2];
     const region = number >= REGION ? this.byNumber[number & ~REGION] : undefined;
     if (!region) return;
-    const compiled = Number(this.options.ram.u64[(hart + HART_COMPILED) >>> 3]);
+    const compiled = this.options.ram.u32[(hart + HART_COMPILED) >>> 2];
     if (region.splits++ === 0) region.splitFrom = compiled;
     if (region.splits < MAX_SPLITS) return;
     region.splits = 0;
-    if (compiled - region.splitFrom > MAX_SPLITS * SPLIT_DISTANCE || !region.assumptions.canWiden) return;
+    const distance = (compiled - region.splitFrom) >>> 0;
+    if (distance > MAX_SPLITS * SPLIT_DISTANCE || !region.assumptions.canWiden) return;
     this.remove(region);
     const { entry: at, frame, pc, assumptions } = region;
     this.compile(hart, [{ entry: at, frame, pc, assumptions: { ...assumptions, canWiden: false } }]);
