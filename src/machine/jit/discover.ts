@@ -8,6 +8,8 @@ import type { Line } from "./line.ts";
 export interface CodeSource {
   /** The instruction at a virtual address, or undefined if its page is not known to be executable now or it is not legal. */
   line(pc: number): Line | undefined;
+  /** False if the interpreter has not come by: then the instruction there is not worth compiling. */
+  wasRun(pc: number): boolean;
   /** The instruction after one. */
   next(line: Line): Line | undefined;
   /** Where the indirect jump at a virtual address went when it was interpreted, ascending; some of it. */
@@ -161,7 +163,7 @@ class Discovery {
     const { source } = this;
     const queue: Spot[] = [];
     const want = (spot: Spot): void => {
-      if (!this.isNear(spot)) return;
+      if (!this.isNear(spot) || !source.wasRun(spot.pc)) return;
       const line = source.line(spot.pc);
       if (!line?.isCompilable) return;
       const bit = 1 << (spot.context?.id ?? 0);

@@ -3,8 +3,9 @@
 import { PAGE_SIZE, type Pfn } from "../../base/numbers.ts";
 import type { CodeCache } from "../code-cache.ts";
 import { decode } from "../isa/table.ts";
-import { HART_TLB, TLB_ENTRIES, TLB_EXECUTE } from "../layout.ts";
+import { HART_TLB, RECORD_BYTES, TLB_ENTRIES, TLB_EXECUTE } from "../layout.ts";
 import type { Ram } from "../ram.ts";
+import { OP_EMPTY } from "../record.ts";
 import type { CodeSource } from "./discover.ts";
 import type { PageGuard } from "./emit.ts";
 import { Line } from "./line.ts";
@@ -84,6 +85,13 @@ export class TlbSource implements CodeSource {
     const known = this.last[at];
     if (known !== undefined) return known ?? undefined;
     return this.read(pc, at, this.last);
+  }
+
+  wasRun(pc: number): boolean {
+    const page = this.page(pc);
+    if (page === undefined) return false;
+    const { ram, code } = this.options;
+    return ram.u8[code.address(page.page) + ((pc % PAGE_SIZE) / 2) * RECORD_BYTES] !== OP_EMPTY;
   }
 
   next(line: Line): Line | undefined {
