@@ -17,7 +17,7 @@ import { AT_FDCWD, isRegular, utf8ToByteString } from "./kernel/fs/abi.ts";
 import type { Path } from "./kernel/fs/inode.ts";
 import { putFile } from "./kernel/fs/setup.ts";
 import type { Kernel } from "./kernel/kernel.ts";
-import { allowRelaxedMultiplyAdd, optimizedLate } from "./host/v8.ts";
+import { allowBranchHints, allowRelaxedMultiplyAdd, optimizedLate } from "./host/v8.ts";
 import type { HostFs } from "./kernel/ports.ts";
 import type { Process } from "./kernel/process.ts";
 import { SIGKILL, signalName } from "./kernel/siginfo.ts";
@@ -127,6 +127,7 @@ export class Machine {
     const mounts = (options.mounts ?? []).map((mount) => ({ fs: openMount(mount), at: utf8ToByteString(mount.guest) }));
     // 2. The hardware: RAM, harts and their engine.
     allowRelaxedMultiplyAdd();
+    if (!process.env.NOHINT) allowBranchHints();
     const hardware = createHardware({
       memoryBytes,
       harts,

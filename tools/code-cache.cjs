@@ -12,5 +12,6 @@ process.on("exit", (status) => {
   if (status !== 0) return;
   // A cache fits only a V8 with the same flags: as it is when a start reads the cache.
   if (/^1[01]\./.test(process.versions.v8)) setFlagsFromString("--no-experimental-wasm-relaxed-simd");
+  if (/^11\./.test(process.versions.v8)) setFlagsFromString("--no-experimental-wasm-branch-hinting");
   writeFileSync(cacheFile(path), script.createCachedData());
 });

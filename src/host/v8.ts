@@ -11,6 +11,12 @@ export function allowRelaxedMultiplyAdd(): void {
   setFlagsFromString("--experimental-wasm-relaxed-simd");
 }
 
+/** Lets V8 hear which branches of WebAssembly are seldom taken, where that is behind a flag. Measured: see docs/speed.md. */
+export function allowBranchHints(): void {
+  if (RELEASES_WITH_HINTS.test(process.versions.v8)) setFlagsFromString("--experimental-wasm-branch-hinting");
+}
+
+const RELEASES_WITH_HINTS = /^11\./;
 const RELEASES_WITH_BUDGET = /^11\./;
 /** What V8 lets a WebAssembly function do before it optimizes it, about in bytes executed: by default, and at most. */
 const BUDGET = 1_800_000;

@@ -231,10 +231,16 @@ class Bytes {
 const FUNCTION_CAPACITY = 4096;
 
 /** What `write` writes, as bytes. */
-function bytesOf(write: (out: Bytes) => void): Uint8Array {
+function bytesOf(write: (out: Bytes) => unknown): Uint8Array {
   const out = new Bytes();
   write(out);
   return out.view();
+}
+
+/** A part of a function that was taken out, to be put back. */
+export interface Piece {
+  readonly bytes: Uint8Array;
+  readonly seldom: readonly number[];
 }
 
 /** The body of one function. Methods append instructions and return `this` for chaining. */
@@ -244,6 +250,8 @@ export class Code {
   private readonly parameterCount: number;
   private depth = 0;
   private readonly later: { at: number; depth: number; target: number }[] = [];
+  /** Where branches are that are seldom taken. */
+  private seldom: number[] = [];
 
   constructor(parameters: readonly ValueType[]) {
     this.parameterCount = parameters.length;
@@ -378,6 +386,12 @@ export class Code {
     return this.open(0x04, result);
   }
 
+  /** A hint: the br_if or if that comes next seldom sees anything but 0. For engines that know the custom section for it. */
+  seldomNext(): this {
+    this.seldom.push(this.bytes.length);
+    return this;
+  }
+
   else(): this {
     return this.op(op.else);
   }
@@ -420,8 +434,9 @@ export class Code {
   }
 
   /** Takes out what was written so far, its later branches bent: `depthOf(target)` blocks lie between it and the target's. */
-  takeOut(depthOf: (target: number) => number): Uint8Array {
+  takeOut(depthOf: (target: number) => number): Piece {
     const out = this.bytes.view().slice();
+    const { seldom } = this;
     for (const { at, depth, target } of this.later) {
       const distance = depth + depthOf(target);
       out[at] = (distance & 0x7f) | 0x80;
@@ -429,17 +444,19 @@ export class Code {
     }
     this.later.length = 0;
     this.bytes.length = 0;
-    return out;
+    this.seldom = [];
+    return { bytes: out, seldom };
   }
 
   /** Appends what takeOut gave. */
-  putBack(bytes: Uint8Array): this {
+  putBack({ bytes, seldom }: Piece): this {
+    for (const at of seldom) this.seldom.push(at + this.bytes.length);
     this.bytes.append(bytes);
     return this;
   }
 
-  /** The body as the code section holds it: size, locals, instructions, end. */
-  finish(): Uint8Array {
+  /** The body as the code section holds it: size, locals, instructions, end; and seldomNext's places, from the locals on. */
+  finish(): { body: Uint8Array; seldom: readonly number[] } {
     if (this.depth !== 0) throw new Error(`${this.depth} unclosed blocks`);
     const locals = bytesOf((out) => {
       const isFirst = (i: number): boolean => i === 0 || this.locals[i - 1] !== this.locals[i];
@@ -458,7 +475,7 @@ export class Code {
     out.append(locals);
     out.append(this.bytes.view());
     out.byte(0x0b);
-    return out.view();
+    return { body: out.view(), seldom: this.seldom.map((at) => at + locals.length) };
   }
 }
 
@@ -532,12 +549,29 @@ export class ModuleBuilder {
     return index;
   }
 
+  /** The custom section of branch hints: each an offset in a function's body, a size, and 0 for a branch that is seldom taken. */
+  private hints(out: Bytes, finished: readonly { seldom: readonly number[] }[]): void {
+    out.name("metadata.code.branch_hint");
+    out.unsigned(finished.length);
+    finished.forEach(({ seldom }, i) => {
+      out.unsigned(this.importedFunctions + i);
+      out.unsigned(seldom.length);
+      for (const at of seldom) {
+        out.unsigned(at);
+        out.byte(1);
+        out.byte(0);
+      }
+    });
+  }
+
   finish(): Uint8Array<ArrayBuffer> {
-    const bodies = this.functions.map((f) => f.code.finish());
-    const out = new Bytes(bodies.reduce((sum, body) => sum + body.length, 1024));
+    const finished = this.functions.map((f) => f.code.finish());
+    const bodies = finished.map(({ body }) => body);
+    const hints = bytesOf((section) => this.hints(section, finished));
+    const out = new Bytes(bodies.reduce((sum, body) => sum + body.length, 1024 + hints.length));
     out.append([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
     const section = (id: number, items: readonly Uint8Array[]): void => {
-      const count = bytesOf((head) => head.unsigned(items.length));
+      const count = bytesOf((head) => id !== 0 && head.unsigned(items.length));
       out.byte(id);
       out.unsigned(items.reduce((sum, item) => sum + item.length, count.length));
       out.append(count);
@@ -568,6 +602,7 @@ export class ModuleBuilder {
             }),
           ];
     section(7, this.functions.flatMap(exported));
+    if (finished.some(({ seldom }) => seldom.length > 0)) section(0, [hints]);
     section(10, bodies);
     return out.view();
   }

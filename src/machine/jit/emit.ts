@@ -398,7 +398,7 @@ export class RegionEmitter implements Emitter {
 
   /** Leaves if the i32 on the stack is not 0; below it is the exit code. */
   private exitIf(): void {
-    this.code.brLater("brIf", this.group());
+    this.code.seldomNext().brLater("brIf", this.group());
     this.code.op(op.drop);
   }
 
@@ -486,7 +486,7 @@ export class RegionEmitter implements Emitter {
       c.get(va).op(op.i32WrapI64).i32(4095).op(op.i32And);
       c.i32(4096 - size).op(op.i32GtU, op.i32Or);
     }
-    c.if();
+    c.seldomNext().if();
     this.lookUp(kind, size, isWider, va);
     c.set(addend).get(va).i64(-4096).op(op.i64And).set(page).end();
     c.get(addend);
@@ -829,14 +829,15 @@ export class RegionEmitter implements Emitter {
     this.words = { x: 0, f: 0 };
     this.dirty = { x: 0, f: 0 };
     const last = this.groups.length - 1;
-    this.blocks = c.takeOut((target) => last - target);
+    const blocks = c.takeOut((target) => last - target);
+    this.blocks = blocks.bytes;
     this.checkPages();
     this.loadRegisters();
     this.checkFcsr();
     this.forgetPages();
     const entry = c.takeOut((target) => last - target);
     const labels = this.groups.map(() => c.block(I32));
-    c.get(HART).memory(op.i32Load, HART_TLB).set(this.tlb).putBack(entry).putBack(this.blocks);
+    c.get(HART).memory(op.i32Load, HART_TLB).set(this.tlb).putBack(entry).putBack(blocks);
     c.op(op.unreachable);
     for (let n = last; n >= 0; n--) {
       c.end();
