@@ -127,7 +127,7 @@ export class Machine {
     const mounts = (options.mounts ?? []).map((mount) => ({ fs: openMount(mount), at: utf8ToByteString(mount.guest) }));
     // 2. The hardware: RAM, harts and their engine.
     allowRelaxedMultiplyAdd();
-    if (!process.env.NOHINT) allowBranchHints();
+    allowBranchHints();
     const hardware = createHardware({
       memoryBytes,
       harts,
