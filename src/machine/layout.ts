@@ -78,8 +78,10 @@ export const TLB_SLOT_BYTES = TLB_DIRTY + 64;
 export const TARGET_ENTRIES = 4096;
 
 const HARTS = PAGE_SIZE;
-/** Frames of code that are held decoded (4 MiB of code). */
-const CODE_PAGES = 1024;
+/** Frames of code that are held decoded (16 MiB of code). */
+const CODE_PAGES = 4096;
+/** hasCode, writable and cachedFrom. */
+const BYTES_PER_FRAME = 3;
 const TLB_SLOTS = 96;
 const TLB_SLOTS_PER_HART = 32;
 
@@ -112,10 +114,11 @@ export function layOut(memoryBytes: number, harts: number): Layout {
   const tlb = alignUp(stubs + harts * CODE_PAGE_BYTES, 64);
   const targets = tlb + tlbSlots * TLB_SLOT_BYTES;
   const hasCode = targets + TARGET_ENTRIES * 8;
-  // All frames there can be: those of guest RAM, and what lies before it.
-  const frames = Math.min(2 ** 20, alignUp(Math.ceil(ramBytes / PAGE_SIZE) + 2 ** 15, 64));
+  // All frames there are: those of guest RAM and of what lies before it, these bytes for each frame included.
+  const bytes = hasCode + CODE_PAGES * CODE_PAGE_BYTES + PAGE_SIZE + ramBytes;
+  const frames = alignUp(Math.ceil(bytes / (PAGE_SIZE - BYTES_PER_FRAME)), 64);
   const [writable, cachedFrom] = [hasCode + frames, hasCode + 2 * frames];
-  const code = cachedFrom + frames;
+  const code = hasCode + BYTES_PER_FRAME * frames;
   const ram = alignUp(code + CODE_PAGES * CODE_PAGE_BYTES, PAGE_SIZE);
   const pages = Math.ceil((ram + ramBytes) / 65536);
   return {
