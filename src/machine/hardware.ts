@@ -69,6 +69,9 @@ export interface Hardware {
   readTime: () => bigint;
 }
 
+/** How many times as fast as the interpreter compiled code is, about. */
+const COMPILED_SPEED = 8;
+
 /**
  * Creates the hardware. All harts are without an address space: switchTo before run.
  * @example
@@ -130,7 +133,8 @@ export function createHardware(options: HardwareOptions): Hardware {
   });
   const prefetch = (hart: number, va: number): boolean => mmu.prefetch(hart, va);
   const threshold = options.jitThreshold;
-  const jit = options.engine === "jit" ? new Jit({ memory, layout, ram, code, prefetch, threshold }) : undefined;
+  const work = (): number => hardware.stats.interpreted + hardware.stats.compiled / COMPILED_SPEED;
+  const jit = options.engine === "jit" ? new Jit({ memory, layout, ram, code, prefetch, threshold, work }) : undefined;
   const imports = {
     load: mmu.load,
     store: mmu.store,

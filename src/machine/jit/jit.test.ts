@@ -60,6 +60,32 @@ describe("the JIT", () => {
     expect(machine.hardware.stats.compiled).toBe(0);
   });
 
+  it("spends a part of the time on compiling: of much code that is lukewarm some stays interpreted, and what is hot is compiled", () => {
+    const LOOPS = 2500;
+    const lukewarm = [
+      encode("lui", { rd: A0, imm: 8192 }),
+      encode("addi", { rd: A0, rs1: A0, imm: -1 }),
+      encode("bne", { rs1: A0, rs2: 0, imm: -4 }),
+      EBREAK,
+    ];
+    const machine = new TestMachine({ engine: "jit", memoryBytes: 4 * 2 ** 20 });
+    const runAt = (pc: number): void => {
+      machine.hart.registers.pc = pc;
+      expect(machine.runToTrap().cause).toBe(TRAP_BREAKPOINT);
+    };
+    machine.load(Array<number[]>(LOOPS).fill(lukewarm).flat());
+    for (let i = 0; i < LOOPS; i++) runAt(CODE + 16 * i);
+    const { stats } = machine.hardware;
+    expect(stats.regions).toBeGreaterThan(LOOPS / 4);
+    expect(stats.regions).toBeLessThan((3 * LOOPS) / 4);
+
+    const hot = CODE + 0x100000;
+    machine.load([encode("lui", { rd: A0, imm: 0x2000000 }), ...lukewarm.slice(1)], hot);
+    const before = stats.compiled;
+    runAt(hot);
+    expect(stats.compiled - before).toBeGreaterThan(2 * 0x1f00000);
+  });
+
   it("shows a region: guest code beside WebAssembly", () => {
     const machine = looping();
     let text = "";

@@ -25,7 +25,7 @@ import { type Flow, type Registers, analyze } from "./flow.ts";
 import { type CodePage, LineCache, TlbSource } from "./source.ts";
 
 /** Jumps to a place in the interpreter; its instructions take then about as long as compiling them. */
-const THRESHOLD = 1000;
+const THRESHOLD = 3000;
 const LIMITS: Limits = { instructions: 400, blockLength: 100, depth: 3 };
 /** Instructions of a region beside the loop that it is. Measured with sorting and string functions: 100 take longer to compile than they save. */
 const STRAIGHT = 60;
@@ -40,6 +40,14 @@ const MAX_SPLITS = 32;
 const SPLIT_DISTANCE = 500;
 /** Places that are compiled together at most. */
 const MAX_BATCH = 12;
+/** Places that wait to be compiled at most; then all are forgotten. */
+const MAX_WAITING = 4096;
+/** What compiling a region costs beside its instructions, and each of them, in instructions that the interpreter would have run meanwhile. */
+const REGION_COST = 40_000;
+const INSTRUCTION_COST = 1000;
+/** What may be spent on compiling, in the same unit: so much in any case, and this part of the guests' work. */
+const BUDGET = 50_000_000;
+const SHARE = 0.25;
 /** Indirect jumps whose targets are remembered, and targets of each. */
 const MAX_NOTED = 10_000;
 const MAX_TARGETS = 64;
@@ -64,6 +72,12 @@ interface Place {
   readonly entry: number;
   /** What a region there may take for granted, as far as has been seen. */
   readonly assumptions: Assumptions;
+}
+
+/** A place that was hot, so many times. */
+interface Waiting {
+  readonly place: Place;
+  readonly times: number;
 }
 
 /** What is to be compiled. */
@@ -95,8 +109,10 @@ export interface JitOptions {
   readonly code: CodeCache;
   /** Enters the execute translation of a page into a hart's TLB, if that can be done without a fault. */
   readonly prefetch: (hart: number, va: number) => boolean;
-  /** Jumps to a place before it is compiled: half of them before it is remembered. */
+  /** Jumps to a place before it is remembered, and again before it is compiled. If it is given, whatever that costs. */
   readonly threshold?: number | undefined;
+  /** What guests have run so far, in instructions at the interpreter's speed. */
+  readonly work: () => number;
 }
 
 export interface JitStats {
@@ -125,8 +141,9 @@ export class Jit {
   private discoveries = 0;
   /** How often a place was compiled again. */
   private readonly recompiled = new Map<string, number>();
-  /** Places that were hot once. */
-  private readonly waiting = new Map<string, Place>();
+  private readonly waiting = new Map<string, Waiting>();
+  /** What compiling has cost so far. */
+  private spent = 0;
   /** Places that cannot be compiled as they are. */
   private readonly hopeless = new Map<Pfn, Set<number>>();
 
@@ -176,7 +193,22 @@ export class Jit {
     return page >= 0 && page < layout.codePages ? code.frameOf(page) : (0 as Pfn);
   }
 
-  /** The second time that a place is hot, it is compiled, with all that were hot once: modules have a fixed cost. */
+  /**
+   * Compiling must not cost more than it gains: a program that runs through much code, nothing of it often, is better off interpreted. So it gets a
+   * part of the time, and what is hot most often comes first.
+   */
+  private get mayCompile(): boolean {
+    return this.options.threshold !== undefined || this.spent < BUDGET + SHARE * this.options.work();
+  }
+
+  /** The places that were hot most often. */
+  private takeHottest(): Place[] {
+    const all = [...this.waiting].sort(([, a], [, b]) => b.times - a.times).slice(0, MAX_BATCH);
+    for (const [key] of all) this.waiting.delete(key);
+    return all.map(([, { place }]) => place);
+  }
+
+  /** The second time that a place is hot, it is compiled, with others that were hot once: modules have a fixed cost. */
   private hot(hart: number, entry: number): void {
     this.options.ram.u32[entry >>> 2] = 0;
     const frame = this.frameAt(entry);
@@ -189,17 +221,11 @@ export class Jit {
     }
     const key = `${frame}:${pc}`;
     const before = this.waiting.get(key);
-    const guards = this.wordsNow(hart, before?.assumptions.guards);
-    this.waiting.set(key, {
-      entry,
-      frame,
-      pc,
-      assumptions: { guards, assumeInexact: this.isInexact(hart), canWiden: true },
-    });
-    if (!before && this.waiting.size < MAX_BATCH) return;
-    const batch = [...this.waiting.values()];
-    this.waiting.clear();
-    this.compile(hart, batch);
+    const guards = this.wordsNow(hart, before?.place.assumptions.guards);
+    const assumptions = { guards, assumeInexact: this.isInexact(hart), canWiden: true };
+    if (this.waiting.size >= MAX_WAITING) this.waiting.clear();
+    this.waiting.set(key, { place: { entry, frame, pc, assumptions }, times: (before?.times ?? 0) + 1 });
+    if ((before || this.waiting.size >= MAX_BATCH) && this.mayCompile) this.compile(hart, this.takeHottest());
   }
 
   private noteTarget(hart: number): void {
@@ -313,6 +339,7 @@ export class Jit {
       else {
         const flow = analyze(root, { ...place.assumptions, straight: STRAIGHT });
         parts.push({ place, flow, pages: this.pagesOf(flow, source) });
+        this.spent += REGION_COST + INSTRUCTION_COST * flow.instructions;
       }
     }
     if (parts.length > 0) this.build(hart, parts);
