@@ -30,6 +30,8 @@ const LIMITS: Limits = { instructions: 400, blockLength: 100, depth: 3 };
 /** Instructions of a region beside the loop that it is. Measured with sorting and string functions: 100 take longer to compile than they save. */
 const STRAIGHT = 60;
 const MAX_REGIONS = 4096;
+/** At first: V8 copies the table of regions for each module. */
+const FIRST_REGIONS = 64;
 const MAX_CODE_BYTES = 24 * 2 ** 20;
 /** Entries that did not fit before a region is compiled again with fewer assumptions. */
 const MAX_MISFITS = 16;
@@ -127,7 +129,7 @@ export interface JitStats {
 export class Jit {
   readonly stats: JitStats = { regions: 0, codeBytes: 0, instructions: 0, compiledRegions: 0, compileMs: 0 };
   private readonly options: JitOptions;
-  private readonly table = new WebAssembly.Table({ element: "anyfunc", initial: MAX_REGIONS, maximum: MAX_REGIONS });
+  private readonly table = new WebAssembly.Table({ element: "anyfunc", initial: FIRST_REGIONS, maximum: MAX_REGIONS });
   private readonly regions = new Map<string, Region>();
   private readonly byNumber: (Region | undefined)[] = [];
   private readonly byFrame = new Map<Pfn, Set<Region>>();
@@ -149,7 +151,7 @@ export class Jit {
 
   constructor(options: JitOptions) {
     this.options = options;
-    for (let number = MAX_REGIONS - 1; number >= 0; number--) this.free.push(number);
+    this.freeFrom(0);
     options.code.onDrop = (pfn) => this.drop(pfn);
   }
 
@@ -405,7 +407,17 @@ export class Jit {
     return runs;
   }
 
+  /** Numbers from one on, up to the table's size, can be had. */
+  private freeFrom(first: number): void {
+    for (let number = this.table.length - 1; number >= first; number--) this.free.push(number);
+  }
+
   private takeNumber(bytes: number): number {
+    const { length } = this.table;
+    if (this.free.length === 0 && length < MAX_REGIONS) {
+      this.table.grow(Math.min(length, MAX_REGIONS - length));
+      this.freeFrom(length);
+    }
     while (this.free.length === 0 || (this.stats.codeBytes + bytes > MAX_CODE_BYTES && this.regions.size > 0)) {
       // The oldest one goes.
       this.remove(this.regions.values().next().value!);

@@ -15,8 +15,11 @@ export interface CodePage extends PageGuard {
   readonly frame: Pfn;
 }
 
-/** By halfword of a page: null if no legal instruction is there, undefined if nobody has looked. */
-type Lines = (Line | null | undefined)[];
+/** Halfwords whose lines are kept in one array, so that a page of which little is looked at takes little. */
+const CHUNK = 64;
+/** By halfword: null if no legal instruction is there, undefined if nobody has looked. */
+type Chunk = (Line | null | undefined)[];
+type Lines = (Chunk | undefined)[];
 
 /** The lines of frames that have decoded code, each as seen at one virtual address. */
 export class LineCache {
@@ -24,7 +27,7 @@ export class LineCache {
 
   of({ frame, va }: CodePage): Lines {
     let known = this.byFrame.get(frame);
-    if (known?.va !== va) this.byFrame.set(frame, (known = { va, lines: new Array<undefined>(PAGE_SIZE / 2) }));
+    if (known?.va !== va) this.byFrame.set(frame, (known = { va, lines: new Array<undefined>(PAGE_SIZE / 2 / CHUNK) }));
     return known.lines;
   }
 
@@ -82,9 +85,10 @@ export class TlbSource implements CodeSource {
     }
     if (this.last === undefined) return undefined;
     const at = (pc - number * PAGE_SIZE) >> 1;
-    const known = this.last[at];
+    const chunk = (this.last[Math.floor(at / CHUNK)] ??= new Array<undefined>(CHUNK));
+    const known = chunk[at & (CHUNK - 1)];
     if (known !== undefined) return known ?? undefined;
-    return this.read(pc, at, this.last);
+    return this.read(pc, at, chunk);
   }
 
   wasRun(pc: number): boolean {
@@ -103,10 +107,10 @@ export class TlbSource implements CodeSource {
     return next;
   }
 
-  private read(pc: number, at: number, lines: Lines): Line | undefined {
+  private read(pc: number, at: number, chunk: Chunk): Line | undefined {
     const low = this.half(pc)!;
-    if ((low & 3) !== 3) return this.keep(low, pc, at, lines);
-    if (at < PAGE_SIZE / 2 - 1) return this.keep(low | (this.half(pc + 2)! << 16), pc, at, lines);
+    if ((low & 3) !== 3) return this.keep(low, pc, at, chunk);
+    if (at < PAGE_SIZE / 2 - 1) return this.keep(low | (this.half(pc + 2)! << 16), pc, at, chunk);
     let line = this.crossing.get(pc);
     if (line === undefined) {
       const high = this.half(pc + 2);
@@ -117,10 +121,10 @@ export class TlbSource implements CodeSource {
     return line ?? undefined;
   }
 
-  private keep(word: number, pc: number, at: number, lines: Lines): Line | undefined {
+  private keep(word: number, pc: number, at: number, chunk: Chunk): Line | undefined {
     const d = decode(word);
     const line = d && new Line(pc, d);
-    lines[at] = line ?? null;
+    chunk[at & (CHUNK - 1)] = line ?? null;
     return line;
   }
 
