@@ -334,7 +334,7 @@ static const struct {
 	{ "crc", crc, 1200, 65536 },     { "sort", sort, 12, 100000 },        { "sha256", sha256, 200000, 1 },
 	{ "chase", chase, 6000000, 1 },  { "interpreter", interpreter, 1500000, 1 }, { "nbody", nbody, 400000, 10 },
 	{ "matmul", matmul, 40, 128 * 128 * 128 }, { "matfma", matfma, 10, 128 * 128 * 128 }, { "strings", strings, 6000, 4096 }, { "compress", compress, 60, 65536 },
-	{ "getppid", getppid_calls, 300000, 1 },   { "fault", faults, 40, PAGES, fill_cache }, { "fork", forks, 1000, 1 },
+	{ "getppid", getppid_calls, 300000, 1 },   { "fault", faults, 100, PAGES, fill_cache }, { "fork", forks, 1000, 1 },
 	{ "pipe", pipes, 10000, 1 },
 };
 

@@ -25,7 +25,7 @@ import { type Flow, type Registers, analyze } from "./flow.ts";
 import { type CodePage, LineCache, TlbSource } from "./source.ts";
 
 /** Jumps to a place in the interpreter; its instructions take then about as long as compiling them. */
-const THRESHOLD = 3000;
+const THRESHOLD = 1500;
 const LIMITS: Limits = { instructions: 400, blockLength: 100, depth: 3 };
 /** Instructions of a region beside the loop that it is. Measured with sorting and string functions: 100 take longer to compile than they save. */
 const STRAIGHT = 60;
