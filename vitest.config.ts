@@ -1,5 +1,9 @@
-// Two projects: `quick` (under a minute: everything in src/) and `guest` (whole programs and real Linux binaries, `*.guest.test.ts`).
+// Three projects: `quick` (under a minute: nearly everything in src/), `exhaustive` (random programs, every failure, every interleaving: minutes on a
+// small machine) and `guest` (whole programs and real Linux binaries, `*.guest.test.ts`).
 import { defineConfig } from "vitest/config";
+
+const GUEST = "**/*.guest.test.ts";
+const EXHAUSTIVE = "src/**/{*fuzz,failures*,model,schedule,verify-huge,hugetlb-gigantic}.test.ts";
 
 export default defineConfig({
   test: {
@@ -8,10 +12,11 @@ export default defineConfig({
         test: {
           name: "quick",
           include: ["{src,bench,tools}/**/*.test.ts"],
-          exclude: ["**/*.guest.test.ts"],
+          exclude: [GUEST, EXHAUSTIVE],
           testTimeout: 30_000,
         },
       },
+      { test: { name: "exhaustive", include: [EXHAUSTIVE], exclude: [GUEST], testTimeout: 30_000 } },
       { test: { name: "guest", include: ["{src,guest,docs,bench,tools}/**/*.guest.test.ts"], testTimeout: 120_000 } },
     ],
   },
