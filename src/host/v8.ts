@@ -11,13 +11,15 @@ export function allowRelaxedMultiplyAdd(): void {
   setFlagsFromString("--experimental-wasm-relaxed-simd");
 }
 
+/** Releases that know branch hints behind a flag; and those whose budget is measured. */
+const RELEASES_WITH_HINTS = /^11\./;
+const RELEASES_WITH_BUDGET = /^11\./;
+
 /** Lets V8 hear which branches of WebAssembly are seldom taken, where that is behind a flag. Measured: see docs/speed.md. */
 export function allowBranchHints(): void {
   if (RELEASES_WITH_HINTS.test(process.versions.v8)) setFlagsFromString("--experimental-wasm-branch-hinting");
 }
 
-const RELEASES_WITH_HINTS = /^11\./;
-const RELEASES_WITH_BUDGET = /^11\./;
 /** What V8 lets a WebAssembly function do before it optimizes it, about in bytes executed: by default, and at most. */
 const BUDGET = 1_800_000;
 const LONGEST_BUDGET = 2 ** 31 - 1;

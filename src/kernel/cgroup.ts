@@ -36,6 +36,8 @@ export class Cgroup {
   readonly name: string;
   /** Null: the root. */
   readonly parent: Cgroup | null;
+  /** This group and all above it. */
+  readonly ancestry: readonly Cgroup[];
   readonly children = new Map<string, Cgroup>();
   /** The processes in it that have not exited. */
   readonly processes = new Set<Process>();
@@ -61,6 +63,7 @@ export class Cgroup {
     this.id = id;
     this.name = name;
     this.parent = parent;
+    this.ancestry = [this, ...(parent?.ancestry ?? [])];
     this.ownMemory = null;
     this.pids = null;
   }
@@ -83,12 +86,6 @@ export class Cgroup {
     yield this;
     for (const child of this.children.values()) yield* child.subtree();
   }
-  /** This group and all above it. */
-  *ancestry(): Generator<Cgroup> {
-    yield this;
-    if (this.parent !== null) yield* this.parent.ancestry();
-  }
-
   /** It holds processes and gives controllers to its children that can cope with that (cgroup_is_thread_root). */
   get isThreadRoot(): boolean {
     return this.parent !== null && this.processes.size > 0 && THREADED.some((name) => this.subtreeControl.has(name));
@@ -129,7 +126,7 @@ export class CgroupTree {
   create(parent: Cgroup, name: string): Cgroup | number {
     if (parent.removed) return -ENODEV;
     let depth = 1;
-    for (const above of parent.ancestry()) {
+    for (const above of parent.ancestry) {
       if (descendants(above) >= above.maxDescendants || depth > above.maxDepth) return -EAGAIN;
       depth++;
     }
@@ -151,7 +148,7 @@ export class CgroupTree {
     for (const controller of group.parent!.subtreeControl) this.#disable(group, controller);
     if (ownMemory !== null && !ownMemory.forgotten) {
       group.ownMemory = ownMemory;
-      for (const above of group.parent!.ancestry()) above.dying.add(group);
+      for (const above of group.parent!.ancestry) above.dying.add(group);
     }
     for (const { queue } of group.notes.values()) queue.wake();
     return 0;
@@ -167,8 +164,7 @@ export class CgroupTree {
 
   /** There are more threads in a group than before. */
   noteTasks(group: Cgroup): void {
-    for (let at: Cgroup | null = group; at !== null; at = at.parent)
-      if (at.pids !== null) at.pids.peak = Math.max(at.pids.peak, this.tasksIn(at));
+    for (const at of group.ancestry) if (at.pids !== null) at.pids.peak = Math.max(at.pids.peak, this.tasksIn(at));
   }
 
   /** A process has exited: it does not count any more; what it was in can be seen until it is reaped. */
@@ -242,7 +238,7 @@ export class CgroupTree {
   tasksIn(group: Cgroup): number {
     let count = 0;
     for (const { process } of this.#kernel.tasks.values()) {
-      for (const at of process.cgroup.ancestry()) {
+      for (const at of process.cgroup.ancestry) {
         if (at !== group) continue;
         count++;
         break;
@@ -253,10 +249,10 @@ export class CgroupTree {
 
   /** pids.max: whether one more thread may start in `group`; else -EAGAIN. */
   mayFork(group: Cgroup): number {
-    for (let at: Cgroup | null = group; at !== null; at = at.parent) {
+    for (const at of group.ancestry) {
       if (at.pids === null || at.pids.max === Infinity || this.tasksIn(at) < at.pids.max) continue;
       at.pids.refusedLocal++;
-      for (const above of at.ancestry()) {
+      for (const above of at.ancestry) {
         if (above.pids === null) continue;
         above.pids.refused++;
         above.notify("pids.events");
@@ -297,7 +293,7 @@ export class CgroupTree {
   }
 
   #count(group: Cgroup, delta: number): void {
-    for (let at: Cgroup | null = group; at !== null; at = at.parent) {
+    for (const at of group.ancestry) {
       const before = at.live;
       at.live += delta;
       if ((before === 0) !== (at.live === 0)) at.notify("cgroup.events");

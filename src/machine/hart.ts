@@ -35,10 +35,6 @@ const TWO_32 = 2 ** 32;
 
 /** 32 integer and 32 FP registers, pc and fcsr: those of a hart, live, or a saved set. Register 0 reads 0; do not write it. */
 export class RegisterFile {
-  /** All of it, e.g. to save it elsewhere. */
-  get bytes(): Uint8Array {
-    return new Uint8Array(this.u32.buffer, this.u32.byteOffset, REGISTER_BYTES);
-  }
   private readonly u32: Uint32Array;
   #u64: BigUint64Array | null = null;
 

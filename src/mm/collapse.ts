@@ -20,7 +20,7 @@ import {
   protectionBits,
   tableOfWord,
 } from "./page-table.ts";
-import { countRss, zapRange } from "./rmap.ts";
+import { countRss, zapPages } from "./rmap.ts";
 import { isSwapPte } from "./swap.ts";
 import { hugeStart } from "./thp.ts";
 import { installHuge } from "./thp-split.ts";
@@ -287,11 +287,7 @@ function retract(vma: Vma, va: number, vmas: Iterable<Vma>): boolean {
   const { ram } = memory;
   const first = vma.pageIndex(va);
   const gather = memory.beginGather();
-  for (const one of vmas) {
-    const low = Math.max(first, one.pgoff);
-    const high = Math.min(first + BLOCK_FRAMES, one.pgoff + one.pages);
-    if (low < high) zapRange(one, one.addressOf(low), one.addressOf(high), gather, "shared only");
-  }
+  zapPages(vmas, first, first + BLOCK_FRAMES, gather, "shared only");
   for (const { mm, va: at } of places(vmas, first)) {
     const { word, pmd } = lookUp(mm, at);
     if (!isTable(pmd) || !isEmpty(ram, ptePfn(pmd)) || memory.frames.refcount[ptePfn(pmd)] > 1) continue;

@@ -104,12 +104,17 @@ function zapLeaf(mm: Mm, word: number, bytes: number, gather: Gather, mode: ZapM
 export function unmapMappingRange(object: MemoryObject, first: number, end: number, mode: ZapMode): void {
   if (object.mappings.size === 0) return;
   const gather = object.memory.beginGather();
-  for (const vma of object.mappings) {
+  zapPages(object.mappings, first, end, gather, mode);
+  gather.finish();
+}
+
+/** Takes pages [first, end) of their object out of the page tables of `vmas`. */
+export function zapPages(vmas: Iterable<Vma>, first: number, end: number, gather: Gather, mode: ZapMode): void {
+  for (const vma of vmas) {
     const low = Math.max(first, vma.pgoff);
     const high = Math.min(end, vma.pgoff + vma.pages);
     if (low < high) zapRange(vma, vma.addressOf(low), vma.addressOf(high), gather, mode);
   }
-  gather.finish();
 }
 
 /**

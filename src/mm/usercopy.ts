@@ -146,26 +146,24 @@ export function getUser64(mm: Mm, addr: number): bigint | number {
 
 /** Stores `value` modulo 2^64 (a number: an integer, negative ones in two's complement): 0 or -EFAULT. */
 export function putUser64(mm: Mm, addr: number, value: bigint | number): number {
-  if (typeof value === "number" && (addr & 7) === 0) {
-    const pfn = userFrame(mm, addr, ACCESS_WRITE);
-    if (pfn === 0) return -EFAULT;
-    const { ram } = mm.memory;
-    const word = (pfn << 10) + ((addr % PAGE_SIZE) >>> 2);
-    const high = Math.floor(value / TWO32);
-    ram.willStore(pfn);
-    ram.u32[word] = value - high * TWO32;
-    ram.u32[word + 1] = high;
-    return 0;
+  const isBig = typeof value === "bigint";
+  const high = isBig ? Number(BigInt.asUintN(32, value >> 32n)) : Math.floor(value / TWO32);
+  const low = isBig ? Number(BigInt.asUintN(32, value)) : value - high * TWO32;
+  if ((addr & 7) !== 0) {
+    const bytes = new Uint8Array(8);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(0, low, true);
+    view.setUint32(4, high, true);
+    return copyToUser(mm, addr, bytes);
   }
-  const bytes = new Uint8Array(8);
-  const view = new DataView(bytes.buffer);
-  if (typeof value === "bigint") view.setBigInt64(0, BigInt.asIntN(64, value), true);
-  else {
-    const high = Math.floor(value / TWO32);
-    view.setUint32(0, value - high * TWO32, true);
-    view.setInt32(4, high | 0, true);
-  }
-  return copyToUser(mm, addr, bytes);
+  const pfn = userFrame(mm, addr, ACCESS_WRITE);
+  if (pfn === 0) return -EFAULT;
+  const { ram } = mm.memory;
+  const word = (pfn << 10) + ((addr % PAGE_SIZE) >>> 2);
+  ram.willStore(pfn);
+  ram.u32[word] = low;
+  ram.u32[word + 1] = high;
+  return 0;
 }
 
 /** The NUL-terminated string at `addr`, a character a byte; -EFAULT, or -ENAMETOOLONG if there is no NUL within `max` bytes. */

@@ -95,8 +95,8 @@ function findProcess(text: string, writer: Task): Process | number {
 function writeProcs(group: Cgroup, text: string, writer: Task, mayWrite: (common: Cgroup) => boolean): number {
   const process = findProcess(text, writer);
   if (typeof process === "number") return process;
-  const above = new Set(process.cgroup.ancestry());
-  for (const common of group.ancestry()) {
+  const above = new Set(process.cgroup.ancestry);
+  for (const common of group.ancestry) {
     if (!above.has(common)) continue;
     if (!mayWrite(common)) return -EACCES;
     break;

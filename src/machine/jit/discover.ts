@@ -67,6 +67,9 @@ const T0 = 5;
 
 const isLink = (register: number): boolean => register === RA || register === T0;
 
+/** The bit of a context in Line.seen and Line.leads. */
+const bitOf = (context: Context | undefined): number => 1 << (context?.id ?? 0);
+
 /** A place in a region. */
 interface Spot {
   readonly pc: number;
@@ -166,14 +169,14 @@ class Discovery {
       if (!this.isNear(spot) || !source.wasRun(spot.pc)) return;
       const line = source.line(spot.pc);
       if (!line?.isCompilable) return;
-      const bit = 1 << (spot.context?.id ?? 0);
+      const bit = bitOf(spot.context);
       if (this.lead(this.mine(line), bit) && (line.seen & bit) === 0) queue.push(spot);
     };
     want({ pc: this.start, context: undefined });
     let left = this.limits.instructions;
     for (let at = 0; at < queue.length && left > 0; at++) {
       const { pc, context } = queue[at];
-      const bit = 1 << (context?.id ?? 0);
+      const bit = bitOf(context);
       let line = source.line(pc);
       for (let length = 0; line?.isCompilable; length++, line = source.next(line)) {
         const isSeen = (this.mine(line).seen & bit) !== 0;
@@ -204,7 +207,7 @@ class Discovery {
 
   /** The block that starts at a leader; undefined if its first instruction was not seen. */
   private block(pc: number, context: Context | undefined): Block | undefined {
-    const bit = 1 << (context?.id ?? 0);
+    const bit = bitOf(context);
     let line = this.ifSeen(this.source.line(pc), bit);
     if (!line) return undefined;
     const key = this.key(pc, context);

@@ -339,7 +339,8 @@ export class Jit {
       const root = discover(source, place.pc, ++this.discoveries, LIMITS);
       if (!root || root.lines.length === 0) this.giveUp(place.frame, place.pc);
       else {
-        const flow = analyze(root, { ...place.assumptions, straight: STRAIGHT });
+        const { guards, canWiden } = place.assumptions;
+        const flow = analyze(root, { guards, canWiden, straight: STRAIGHT });
         parts.push({ place, flow, pages: this.pagesOf(flow, source) });
         this.spent += REGION_COST + INSTRUCTION_COST * flow.instructions;
       }
