@@ -26,12 +26,13 @@ import {
   HART_ACCESS,
   HART_BUDGET,
   HART_COMPILED,
-  HART_ENTRY,
   HART_FCSR,
   HART_PC,
+  HART_REGION,
   HART_RESERVED,
   HART_RESERVED_VALUE,
   HART_SCRATCH,
+  HART_SPLITS,
   HART_SINK,
   HART_TLB,
   HART_VA,
@@ -39,6 +40,7 @@ import {
   type Layout,
   PAGE_ENTRIES,
   PAGE_RECORDS_BYTES,
+  SPLITS_PER_CALL,
   RECORD_IMM,
   RECORD_RD,
   RECORD_RS1,
@@ -88,10 +90,10 @@ export interface RegionImports {
   hot(hart: number, entry: number): void;
   /** The indirect jump at HART_PC goes to the address in HART_SCRATCH. */
   noteTarget(hart: number): void;
-  /** The region at HART_PC, whose number is at offset `entry`, did not fit the hart. */
-  badEntry(hart: number, entry: number): void;
-  /** The region entered last, whose number is at offset `entry`, left because a window is in two pages or not in the TLB. */
-  split(hart: number, entry: number): void;
+  /** The region of that number, gone into at HART_PC, did not fit the hart. */
+  badEntry(hart: number, number: number): void;
+  /** The region of that number left at HART_PC because a window is in two pages or not in the TLB. */
+  split(hart: number, number: number): void;
 }
 
 /** Runs a hart from HART_PC for at most `budget` (>= 0) instructions; a trap cause. */
@@ -476,7 +478,6 @@ class InterpreterEmitter implements Emitter {
     const result = this.temp(I64, 20);
     const kind = this.temp(I32, 24);
     c.get(this.region()).if();
-    c.get(HART).get(this.entryAt()).memory(op.i32Store, HART_ENTRY);
     c.get(HART).get(HART).memory(op.i64Load, HART_COMPILED).get(BUDGET).op(op.i64ExtendI32U);
     c.get(HART)
       .get(BUDGET)
@@ -489,11 +490,23 @@ class InterpreterEmitter implements Emitter {
     c.memory(op.i64Store, HART_COMPILED);
     c.get(HART).memory(op.i64Load, HART_PC).set(this.target);
     c.get(result).i64(32).op(op.i64ShrU, op.i32WrapI64).tee(kind).i32(EXIT_BAD_ENTRY).op(op.i32Eq).if();
-    c.get(HART).get(HART).memory(op.i32Load, HART_ENTRY).call(this.regions!.badEntry).end();
+    c.get(HART).get(HART).memory(op.i32Load, HART_REGION).call(this.regions!.badEntry).end();
     c.get(kind).i32(EXIT_SPLIT).op(op.i32Eq).if();
-    c.get(HART).get(HART).memory(op.i32Load, HART_ENTRY).call(this.regions!.split).end();
+    this.countSplit();
+    c.end();
     c.get(kind).i32(EXIT_MASK).op(op.i32And).i32(1).op(op.i32Sub).i32(2).op(op.i32LtU).set(this.noRegion());
     c.i32(0).set(this.region()).end();
+  }
+
+  private countSplit(): void {
+    const c = this.code;
+    const n = this.temp(I32, 25);
+    c.get(HART).get(HART).memory(op.i32Load, HART_SPLITS).i32(1).op(op.i32Add).tee(n).memory(op.i32Store, HART_SPLITS);
+    c.get(n)
+      .i32(SPLITS_PER_CALL - 1)
+      .op(op.i32And, op.i32Eqz)
+      .if();
+    c.get(HART).get(HART).memory(op.i32Load, HART_REGION).call(this.regions!.split).end();
   }
 
   /**

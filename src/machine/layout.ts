@@ -5,6 +5,7 @@
 //   stubs      one page of decoded records a hart, for instructions that cross a page (CODE_PAGE_BYTES each)
 //   TLB slots  TLB_SLOT_BYTES each
 //   targets    where indirect jumps went (TARGET_ENTRIES)
+//   nexts      regions that others went on to (NEXT_ENTRIES)
 //   frames     three bytes a frame
 //   code pages CODE_PAGE_BYTES each: decoded instructions of one frame
 //   guest RAM  page-aligned, up to the end
@@ -36,8 +37,11 @@ export const HART_SCRATCH = 568;
 export const HART_COMPILED = 584;
 /** u32: the frame of the root table. */
 export const HART_ROOT = 592;
-/** u32: the offset at which the number of the region entered last was found. */
-export const HART_ENTRY = 600;
+/** u32: the number of the compiled region that left last. */
+export const HART_REGION = 600;
+/** u32: times that compiled code left because of a window (windows.ts); the JIT is told of one in SPLITS_PER_CALL. */
+export const HART_SPLITS = 604;
+export const SPLITS_PER_CALL = 8;
 /** u32: walks done by generated code (walker.ts). */
 export const HART_WALKS = 596;
 export const HART_BYTES = 1024;
@@ -77,6 +81,17 @@ export const TLB_SLOT_BYTES = TLB_DIRTY + 64;
 /** Where indirect jumps last went: for (pc >> 1) modulo TARGET_ENTRIES, the low words of pc and of the target. */
 export const TARGET_ENTRIES = 4096;
 
+/**
+ * Regions that others went on to: for (pc >> 1) modulo NEXT_ENTRIES, u64 pc and u32 number. A hint: whether the region fits, it checks itself. The
+ * entries of code pages, which are the truth, are each in a page of the host of their own, and with some hundred regions cost a miss at each turn.
+ */
+export const NEXT_ENTRIES = 4096;
+export const NEXT_BYTES = 16;
+export const NEXT_PC = 0;
+export const NEXT_NUMBER = 8;
+/** No instruction's address. */
+export const NO_PC = 1;
+
 const HARTS = PAGE_SIZE;
 /** Frames of code that are held decoded (16 MiB of code). */
 const CODE_PAGES = 4096;
@@ -91,6 +106,7 @@ export interface Layout {
   readonly tlb: number;
   readonly tlbSlots: number;
   readonly targets: number;
+  readonly nexts: number;
   /** A byte for each frame of the memory, three times: has decoded code; may have write translations; may be the source of some. */
   readonly hasCode: number;
   readonly writable: number;
@@ -113,7 +129,8 @@ export function layOut(memoryBytes: number, harts: number): Layout {
   const stubs = HARTS + harts * HART_BYTES;
   const tlb = alignUp(stubs + harts * CODE_PAGE_BYTES, 64);
   const targets = tlb + tlbSlots * TLB_SLOT_BYTES;
-  const hasCode = targets + TARGET_ENTRIES * 8;
+  const nexts = targets + TARGET_ENTRIES * 8;
+  const hasCode = nexts + NEXT_ENTRIES * NEXT_BYTES;
   // All frames there are: those of guest RAM and of what lies before it, these bytes for each frame included.
   const bytes = hasCode + CODE_PAGES * CODE_PAGE_BYTES + PAGE_SIZE + ramBytes;
   const frames = alignUp(Math.ceil(bytes / (PAGE_SIZE - BYTES_PER_FRAME)), 64);
@@ -127,6 +144,7 @@ export function layOut(memoryBytes: number, harts: number): Layout {
     tlb,
     tlbSlots,
     targets,
+    nexts,
     hasCode,
     writable,
     cachedFrom,

@@ -14,6 +14,8 @@ export interface CodeSource {
   next(line: Line): Line | undefined;
   /** Where the indirect jump at a virtual address went when it was interpreted, ascending; some of it. */
   targets(pc: number): readonly number[];
+  /** The newest of them. */
+  lastTarget(pc: number): number | undefined;
 }
 
 export interface Context {
@@ -151,7 +153,9 @@ class Discovery {
     }
     const targets = this.source.targets(pc);
     if (isLink(d.rd)) return targets.slice(0, MAX_CALLEES).map((target) => this.call(target, pc + d.length, context));
-    return d.rd === 0 ? targets.map((target) => ({ pc: target, context })) : [];
+    // A jump; or, with another register for the link, a stub of a procedure linkage table, which went to the dynamic linker before.
+    const last = this.source.lastTarget(pc);
+    return (d.rd === 0 ? targets : last === undefined ? [] : [last]).map((target) => ({ pc: target, context }));
   }
 
   /** Marks a line as the start of a block; true if it was none before. */

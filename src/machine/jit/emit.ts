@@ -15,14 +15,18 @@ import { type Code, F32, F64, I32, I64, type Label, type ValueType, op } from ".
 import type { CsrAccess, Emitter, LoadTarget } from "../isa/emitter.ts";
 import {
   CODE_PAGE_BYTES,
-  HART_ENTRY,
   HART_F,
   HART_FCSR,
   HART_PC,
+  HART_REGION,
   HART_RESERVED,
   HART_RESERVED_VALUE,
   HART_TLB,
   HART_X,
+  NEXT_BYTES,
+  NEXT_ENTRIES,
+  NEXT_NUMBER,
+  NEXT_PC,
   PAGE_ENTRIES,
   TLB_ENTRIES,
   TLB_EXECUTE,
@@ -35,13 +39,13 @@ import type { Line } from "./line.ts";
 import type { Access } from "./windows.ts";
 import { WORD_LOADS, copied, isWordIn, wordOperation } from "./words.ts";
 
-/** Kinds of exit. Leave: go on at pc, in compiled code if there is some. */
+/** Kinds of exit, as a region returns them. Leave: go on at pc, in compiled code if there is some. */
 export const EXIT_LEAVE = 0;
 /** Interpret the instruction at pc. */
 export const EXIT_INTERPRET = 1;
 /** The region does not fit the address space or the registers; nothing was done. */
 export const EXIT_BAD_ENTRY = 2;
-/** Leave, to the pc in the local `target` (inside the function only). */
+/** Leave with all done, to the pc in the local `target` (inside the function only). */
 const EXIT_DYNAMIC = 3;
 /** Interpret the instruction at pc: the TLB lacks its page, or the window that it makes sure of is in two pages. */
 export const EXIT_SPLIT = 5;
@@ -80,13 +84,16 @@ export interface RegionPlan {
   readonly isFused: boolean;
   /** How to go on in the next region without a return between, if the host has tail calls. */
   readonly chain: Chain | undefined;
+  /** The region's number in the table. */
+  readonly number: number;
 }
 
 interface Chain {
   /** The index of a region's type in the module. */
   readonly type: number;
-  /** Layout.code. */
+  /** Layout.code and Layout.nexts. */
   readonly codePages: number;
+  readonly nexts: number;
 }
 
 interface ExitGroup {
@@ -409,10 +416,8 @@ export class RegionEmitter implements Emitter {
     this.exitIf();
   }
 
-  private leave(pc: number, kind: number): void {
-    const distance = pc - this.rootPc;
-    if (Math.abs(distance) < 2 ** 20) this.code.i32(this.exitAt(pc, kind, 0));
-    else this.code.i64(pc).set(this.target).i32(EXIT_DYNAMIC);
+  private leave(pc: number): void {
+    this.code.i64(pc).set(this.target).i32(EXIT_DYNAMIC);
     this.exit();
   }
 
@@ -475,18 +480,23 @@ export class RegionEmitter implements Emitter {
     const c = this.code;
     const page = this.local(SLOT_PAGE + memo, I64);
     const addend = this.local(SLOT_ADDEND + memo, I32);
+    const known = c.block();
+    const unknown = c.block();
     // An address that is not aligned is looked up.
     const low = isWider ? 0 : size - 1;
     c.get(va)
       .i64(-4096 | low)
       .op(op.i64And)
-      .get(page)
-      .op(op.i64Ne);
+      .get(page);
+    c.op(op.i64Ne).seldomNext().brIf(unknown);
     if (isWider) {
       c.get(va).op(op.i32WrapI64).i32(4095).op(op.i32And);
-      c.i32(4096 - size).op(op.i32GtU, op.i32Or);
+      c.i32(4096 - size)
+        .op(op.i32GtU)
+        .seldomNext()
+        .brIf(unknown);
     }
-    c.seldomNext().if();
+    c.br(known).end();
     this.lookUp(kind, size, isWider, va);
     c.set(addend).get(va).i64(-4096).op(op.i64And).set(page).end();
     c.get(addend);
@@ -655,7 +665,7 @@ export class RegionEmitter implements Emitter {
   private follow(from: Node, edge: Edge): void {
     const to = edge.block && this.plan.flow.nodeOf.get(edge.block);
     if (!to) {
-      this.leave(edge.pc, EXIT_LEAVE);
+      this.leave(edge.pc);
       return;
     }
     const words = { ...this.words };
@@ -740,7 +750,8 @@ export class RegionEmitter implements Emitter {
         this.exit();
         break;
       case "interpret":
-        this.leave(ending.pc, EXIT_INTERPRET);
+        c.i32(this.exitAt(ending.pc, EXIT_INTERPRET, 0));
+        this.exit();
     }
   }
 
@@ -860,47 +871,69 @@ export class RegionEmitter implements Emitter {
     if (part < n - 1) this.code.br(labels[part]);
   }
 
-  /**
-   * Stores pc and returns; or, when leaving for a place where a region starts, goes into that one.
-   *   pc = the exit's, the target's, or for a bad entry the one that came in
-   */
+  /** Returns with pc stored; or, when leaving for a place where a region starts, goes into that one. */
   private finish(): void {
     const c = this.code;
-    const code = this.exitCode;
-    const pc = this.temp(I64, 12);
-    const kind = this.temp(I32, 15);
-    c.get(code).i32(15).op(op.i32And).set(kind);
-    c.get(this.target).get(PC);
-    c.i64(this.rootPc).get(code).i32(12).op(op.i32ShrS, op.i64ExtendI32S).i64(1).op(op.i64Shl, op.i64Add);
-    c.get(kind).i32(EXIT_BAD_ENTRY).op(op.i32Eq, op.select);
-    c.get(kind).i32(EXIT_DYNAMIC).op(op.i32Eq, op.select).set(pc);
-    c.get(BUDGET).get(code).i32(4).op(op.i32ShrU).i32(255).op(op.i32And, op.i32Add).set(BUDGET);
-    if (this.plan.chain) this.enterNext(this.plan.chain, pc, kind);
-    c.get(HART).get(pc).memory(op.i64Store, HART_PC);
-    c.get(BUDGET).op(op.i64ExtendI32U).get(kind).op(op.i64ExtendI32U).i64(32).op(op.i64Shl, op.i64Or);
+    c.get(this.exitCode).i32(EXIT_DYNAMIC).op(op.i32Eq).if();
+    if (this.plan.chain) this.enterNext(this.plan.chain);
+    c.get(HART).get(this.target).memory(op.i64Store, HART_PC);
+    c.get(BUDGET).op(op.i64ExtendI32U, op.return).end();
+    this.leaveUndone();
   }
 
-  private enterNext({ type, codePages }: Chain, pc: number, kind: number): void {
+  /** An exit with an instruction, or more, that is not done: at the exit's pc, or for a bad entry at the one that came in. */
+  private leaveUndone(): void {
     const c = this.code;
+    const kind = this.temp(I32, 15);
+    c.get(HART).get(PC);
+    c.i64(this.rootPc).get(this.exitCode).i32(12).op(op.i32ShrS, op.i64ExtendI32S).i64(1).op(op.i64Shl, op.i64Add);
+    c.get(this.exitCode).i32(15).op(op.i32And).tee(kind);
+    c.i32(EXIT_BAD_ENTRY).op(op.i32Eq, op.select).memory(op.i64Store, HART_PC);
+    c.get(HART).i32(this.plan.number).memory(op.i32Store, HART_REGION);
+    c.get(this.exitCode).i32(4).op(op.i32ShrU).i32(255).op(op.i32And).get(BUDGET).op(op.i32Add, op.i64ExtendI32U);
+    c.get(kind).op(op.i64ExtendI32U).i64(32).op(op.i64Shl, op.i64Or);
+  }
+
+  /** Goes into the region that was gone on to at `target` before, or into the one that its page has there; goes on if there is none. */
+  private enterNext({ type, codePages, nexts }: Chain): void {
+    const c = this.code;
+    const pc = this.target;
     const entry = this.temp(I64, 11);
-    const at = this.temp(I32, 10);
     const number = this.temp(I32, 12);
-    // Leave is 0, dynamic is 3.
-    c.get(kind).i32(1).op(op.i32Add).i32(EXIT_MASK).op(op.i32And).i32(2).op(op.i32LtU).if();
+    const next = this.temp(I32, 13);
+    const enter = (): unknown => c.get(HART).get(BUDGET).get(pc).get(number).returnCallIndirect(type);
+    c.get(pc)
+      .op(op.i32WrapI64)
+      .i32(Math.log2(NEXT_BYTES / 2))
+      .op(op.i32Shl);
+    c.i32((NEXT_ENTRIES - 1) * NEXT_BYTES)
+      .op(op.i32And)
+      .tee(next);
+    c.memory(op.i64Load, nexts + NEXT_PC)
+      .get(pc)
+      .op(op.i64Eq)
+      .if();
+    c.get(next)
+      .memory(op.i32Load, nexts + NEXT_NUMBER)
+      .set(number);
+    enter();
+    c.end();
     c.get(pc).op(op.i32WrapI64).i32(9).op(op.i32ShrU);
     c.i32((TLB_ENTRIES - 1) << 3).op(op.i32And);
     c.get(this.tlb).op(op.i32Add).memory(op.i64Load, TLB_EXECUTE).tee(entry);
     c.i64(28).op(op.i64ShrS).get(pc).i64(12).op(op.i64ShrU, op.i64Eq).if();
     c.get(entry).op(op.i32WrapI64).i32(0xfffff).op(op.i32And).i32(CODE_PAGE_BYTES).op(op.i32Mul);
     c.get(pc).op(op.i32WrapI64).i32(0xffe).op(op.i32And).i32(1).op(op.i32Shl, op.i32Add);
-    c.i32(codePages + PAGE_ENTRIES)
-      .op(op.i32Add)
-      .tee(at)
-      .memory(op.i32Load)
-      .tee(number);
+    c.memory(op.i32Load, codePages + PAGE_ENTRIES).tee(number);
     c.i32(0).op(op.i32LtS).if();
-    c.get(HART).get(at).memory(op.i32Store, HART_ENTRY);
-    c.get(HART).get(BUDGET).get(pc).get(number).i32(0x7fffffff).op(op.i32And).returnCallIndirect(type);
-    c.end().end().end();
+    c.get(number).i32(0x7fffffff).op(op.i32And).set(number);
+    c.get(next)
+      .get(pc)
+      .memory(op.i64Store, nexts + NEXT_PC);
+    c.get(next)
+      .get(number)
+      .memory(op.i32Store, nexts + NEXT_NUMBER);
+    enter();
+    c.end().end();
   }
 }

@@ -3,7 +3,7 @@
 import type { Block, Edge } from "./discover.ts";
 import type { Line } from "./line.ts";
 import { chooseMemos } from "./memos.ts";
-import { type Access, findWindows } from "./windows.ts";
+import { type Access, type Cuts, findWindows } from "./windows.ts";
 
 /** Sets of registers: bit i of `x` for x[i], of `f` for f[i]. */
 export interface Registers {
@@ -65,7 +65,7 @@ export interface FlowOptions {
   /** The most instructions of a region beside the loop that it is. */
   readonly straight: number;
   /** findWindows's. */
-  readonly canWiden: boolean;
+  readonly cuts: Cuts;
 }
 
 /** Loops that dirty more registers than this store the dead ones at each turn instead of carrying them. */
@@ -326,7 +326,7 @@ export function analyze(rootBlock: Block, options: FlowOptions): Flow {
   findWords(nodes, options);
   chooseFlushes(nodes);
   findWanted(nodes);
-  findWindows(nodes, options.canWiden);
+  findWindows(nodes, options.cuts);
   chooseMemos(nodes);
   return {
     root: nodes[0],

@@ -1,7 +1,7 @@
 // The JIT's manager: what it compiles, when it lets go, and what it shows.
 import { describe, expect, it } from "vitest";
 import { encode } from "../isa/encode.ts";
-import { CODE, DATA, RW, TestMachine } from "../test-machine.ts";
+import { CODE, DATA, RW, RX, TestMachine } from "../test-machine.ts";
 import { TRAP_BREAKPOINT } from "../trap.ts";
 
 const [A0, A1] = [10, 11];
@@ -114,7 +114,68 @@ describe("the JIT", () => {
     expect(machine.hardware.stats.compiled).toBeGreaterThan(50);
   });
 
-  it("stops taking accesses together where they are in two pages each time", () => {
+  it("goes on from region to region, in two spaces that have different code at one address", () => {
+    const machine = new TestMachine({ engine: "jit", jitThreshold: 10 });
+    const spaces = [machine.root, machine.frame()];
+    const FUNCTIONS = CODE + 0x1000;
+    /** Calls the functions by turns: 24 bytes from one to the next. */
+    const caller = [
+      encode("add", { rd: 13, rs1: 14 }),
+      encode("jalr", { rd: 1, rs1: 13 }),
+      encode("addi", { rd: 13, rs1: 13, imm: 24 }),
+      encode("bne", { rs1: 13, rs2: 15, imm: -8 }),
+      encode("addi", { rd: A0, rs1: A0, imm: -1 }),
+      encode("bne", { rs1: A0, rs2: 0, imm: -20 }),
+      EBREAK,
+    ];
+    const adds = (n: number): number[] => [...Array<number>(5).fill(encode("addi", { rd: A1, rs1: A1, imm: n })), RET];
+    spaces.forEach((root, space) => {
+      const [code, functions] = [machine.frame(), machine.frame()];
+      machine.map(CODE, code, RX, 0, root);
+      machine.map(FUNCTIONS, functions, RX, 0, root);
+      const { ram } = machine.hardware;
+      ram.write(code, 0, new Uint8Array(Uint32Array.from(caller).buffer));
+      const bodies = [1, 2, 3, 4].flatMap((n) => adds(n + 10 * space));
+      ram.write(functions, 0, new Uint8Array(Uint32Array.from(bodies).buffer));
+    });
+    const { registers } = machine.hart;
+    for (const turn of [0, 1, 0, 1, 1, 0]) {
+      machine.hart.switchTo(spaces[turn]);
+      registers.setX(A1, 0n);
+      registers.setX(14, BigInt(FUNCTIONS));
+      registers.setX(15, BigInt(FUNCTIONS + 4 * 24));
+      registers.pc = CODE;
+      registers.setX(A0, 1000n);
+      expect(machine.runToTrap().cause).toBe(TRAP_BREAKPOINT);
+      expect(registers.x(A1)).toBe(turn === 0 ? 50_000n : 250_000n);
+    }
+    const { stats } = machine.hardware;
+    expect(stats.compiled / (stats.compiled + stats.interpreted)).toBeGreaterThan(0.9);
+  });
+
+  it("goes through a stub of a procedure linkage table to what it led to last, and back", () => {
+    const machine = new TestMachine({ engine: "jit", jitThreshold: 10 });
+    const T3 = 28;
+    machine.load([
+      encode("jal", { rd: 1, imm: 16 }),
+      encode("addi", { rd: A0, rs1: A0, imm: -1 }),
+      encode("bne", { rs1: A0, rs2: 0, imm: -8 }),
+      EBREAK,
+      // The stub; what it leads to.
+      encode("jalr", { rd: 6, rs1: T3 }),
+      encode("addi", { rd: A1, rs1: A1, imm: 3 }),
+      RET,
+    ]);
+    let text = "";
+    machine.hardware.dumpRegion(CODE + 20, (part) => (text += part));
+    machine.hart.registers.setX(T3, BigInt(CODE + 20));
+    run(machine, 10_000n);
+    expect(machine.hart.registers.x(A1)).toBe(30_000n);
+    expect(machine.hart.registers.x(6)).toBe(BigInt(CODE + 20));
+    expect(text).toMatch(/^region 10000: 6 instructions/m);
+  });
+
+  it("takes accesses apart where a page ends between them each time", () => {
     const machine = new TestMachine({ engine: "jit", jitThreshold: 10 });
     const [first, second] = [machine.frame(), machine.frame()];
     machine.map(DATA, first, RW);
@@ -131,13 +192,13 @@ describe("the JIT", () => {
     machine.pokeWords(DATA + 4096 - 8, [3]);
     machine.pokeWords(DATA + 4096 + 8, [4]);
     const { registers } = machine.hart;
-    registers.setX(A0, 10_000n);
+    registers.setX(A0, 100_000n);
     registers.setX(13, BigInt(DATA + 4096));
     expect(machine.runToTrap().cause).toBe(TRAP_BREAKPOINT);
-    expect(registers.x(A1)).toBe(70_000n);
+    expect(registers.x(A1)).toBe(700_000n);
     const { stats } = machine.hardware;
     expect(stats.regions).toBe(2);
-    expect(stats.compiled).toBeGreaterThan(59_000);
+    expect(stats.compiled).toBeGreaterThan(575_000);
   });
 
   it("takes samples every so many instructions, which change nothing", () => {

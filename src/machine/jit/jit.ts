@@ -8,13 +8,16 @@ import type { CodeCache } from "../code-cache.ts";
 import { REGION_SIGNATURE, type RegionImports } from "../interpreter.ts";
 import {
   CODE_PAGE_BYTES,
-  HART_COMPILED,
   HART_F,
   HART_FCSR,
   HART_PC,
   HART_SCRATCH,
   HART_X,
   type Layout,
+  NEXT_BYTES,
+  NEXT_ENTRIES,
+  NEXT_PC,
+  NO_PC,
   REGION,
 } from "../layout.ts";
 import type { Ram } from "../ram.ts";
@@ -23,6 +26,7 @@ import { type PageGuard, RegionEmitter } from "./emit.ts";
 import { describeRegion } from "./describe.ts";
 import { type Flow, type Registers, analyze } from "./flow.ts";
 import { type CodePage, LineCache, TlbSource } from "./source.ts";
+import { type Cuts, MAX_WINDOW } from "./windows.ts";
 
 /** Jumps to a place in the interpreter; its instructions take then about as long as compiling them. */
 const THRESHOLD = 1500;
@@ -37,9 +41,12 @@ const MAX_CODE_BYTES = 24 * 2 ** 20;
 const MAX_MISFITS = 16;
 /** Times that a place is compiled again before it is left to the interpreter; half of them with assumptions. */
 const MAX_RECOMPILED = 6;
-/** Exits because of a window before it matters how far, in instructions, they are from each other. */
-const MAX_SPLITS = 32;
-const SPLIT_DISTANCE = 500;
+/** Of the exits because of a window we hear of one in SPLITS_PER_CALL (layout.ts). So many of them that find it in the same two pages, and it is cut there. */
+const MAX_SPLITS = 400;
+/** So many, if others of the region have come to that. */
+const MORE_SPLITS = 50;
+/** Cuts of a window. */
+const MAX_CUTS = 4;
 /** Places that are compiled together at most. */
 const MAX_BATCH = 12;
 /** Places that wait to be compiled at most; then all are forgotten. */
@@ -57,13 +64,15 @@ const NX = 1;
 /** The upper half of a single-precision value in a 64-bit register. */
 const BOXED = 0xffffffff;
 
+const NO_CUTS: Cuts = new Map();
+
 /** What a region takes for granted on entry. */
 interface Assumptions {
   /** FlowOptions.guards. */
   readonly guards: Registers;
   readonly assumeInexact: boolean | undefined;
-  /** That windows are seldom in two pages (windows.ts). */
-  readonly canWiden: boolean;
+  /** Where windows would be in two pages. */
+  readonly cuts: Cuts;
 }
 
 /** Where a region starts. */
@@ -97,9 +106,16 @@ interface Region extends Place {
   readonly instructions: number;
   readonly run: RegionFunction;
   misfits: number;
-  /** Times that it left because of a window since the low word of HART_COMPILED was `splitFrom`. */
-  splits: number;
-  splitFrom: number;
+  /** Where it left because of a window, by the pc of the access. */
+  readonly splits: Map<number, Split>;
+}
+
+/** Exits because of a window that was in two pages. */
+interface Split {
+  /** The page of the address, how far from it a page ends, and how often in a row it was this page. */
+  readonly page: number;
+  readonly distance: number;
+  times: number;
 }
 
 type RegionFunction = (hart: number, budget: number, pc: bigint) => bigint;
@@ -152,6 +168,7 @@ export class Jit {
   constructor(options: JitOptions) {
     this.options = options;
     this.freeFrom(0);
+    for (let next = 0; next < NEXT_ENTRIES; next++) options.ram.u32[this.nextAt(2 * next)] = NO_PC;
     options.code.onDrop = (pfn) => this.drop(pfn);
   }
 
@@ -161,8 +178,8 @@ export class Jit {
       regions: this.table,
       threshold: this.options.threshold ?? THRESHOLD,
       hot: (hart, entry) => this.hot(hart, entry),
-      badEntry: (hart, entry) => this.badEntry(hart, entry),
-      split: (hart, entry) => this.split(hart, entry),
+      badEntry: (hart, number) => this.badEntry(hart, number),
+      split: (hart, number) => this.split(hart, number),
       noteTarget: (hart) => this.noteTarget(hart),
     };
   }
@@ -184,9 +201,14 @@ export class Jit {
     return new TlbSource(hart, { ram, code, lines, noted });
   }
 
-  private pcOf(hart: number): number {
+  /** The two words at an offset, as a number that is exact below 2 ** 53. */
+  private wordsAt(offset: number): number {
     const { u32 } = this.options.ram;
-    return u32[(hart + HART_PC + 4) >>> 2] * 2 ** 32 + u32[(hart + HART_PC) >>> 2];
+    return u32[(offset + 4) >>> 2] * 2 ** 32 + u32[offset >>> 2];
+  }
+
+  private pcOf(hart: number): number {
+    return this.wordsAt(hart + HART_PC);
   }
 
   private frameAt(entry: number): Pfn {
@@ -224,15 +246,14 @@ export class Jit {
     const key = `${frame}:${pc}`;
     const before = this.waiting.get(key);
     const guards = this.wordsNow(hart, before?.place.assumptions.guards);
-    const assumptions = { guards, assumeInexact: this.isInexact(hart), canWiden: true };
+    const assumptions = { guards, assumeInexact: this.isInexact(hart), cuts: NO_CUTS };
     if (this.waiting.size >= MAX_WAITING) this.waiting.clear();
     this.waiting.set(key, { place: { entry, frame, pc, assumptions }, times: (before?.times ?? 0) + 1 });
     if ((before || this.waiting.size >= MAX_BATCH) && this.mayCompile) this.compile(hart, this.takeHottest());
   }
 
   private noteTarget(hart: number): void {
-    const { u32 } = this.options.ram;
-    const target = u32[(hart + HART_SCRATCH + 4) >>> 2] * 2 ** 32 + u32[(hart + HART_SCRATCH) >>> 2];
+    const target = this.wordsAt(hart + HART_SCRATCH);
     const pc = this.pcOf(hart);
     if (this.noted.size >= MAX_NOTED) this.noted.clear();
     const known = this.noted.get(pc);
@@ -263,18 +284,24 @@ export class Jit {
     this.options.ram.u32[region.entry >>> 2] = (REGION | region.number) >>> 0;
   }
 
-  private badEntry(hart: number, entry: number): void {
-    const region = this.byNumber[this.options.ram.u32[entry >>> 2] & ~REGION];
+  private badEntry(hart: number, number: number): void {
+    const region = this.byNumber[number];
     if (!region) return;
+    const { ram, prefetch } = this.options;
     const pc = this.pcOf(hart);
+    if (this.source(hart).page(pc) === undefined) prefetch(hart, pc);
     const source = this.source(hart);
     const page = source.page(pc);
+    // What was gone on to from here in another address space.
+    if (page?.frame !== region.frame) {
+      this.forgetNext(pc);
+      return;
+    }
     // The same frame mapped at another address: the region there takes the entry over.
-    if (page && region.frame === page.frame && Math.floor(region.pc / PAGE_SIZE) * PAGE_SIZE !== page.va) {
-      const other = region.pc + page.va - Math.floor(region.pc / PAGE_SIZE) * PAGE_SIZE;
-      const known = this.regions.get(`${region.frame}:${other}`);
+    if (region.pc !== pc) {
+      const known = this.regions.get(`${region.frame}:${pc}`);
       if (known) this.install(known);
-      else this.compile(hart, [{ entry, frame: region.frame, pc: other, assumptions: region.assumptions }]);
+      else this.compile(hart, [{ entry: region.entry, frame: region.frame, pc, assumptions: region.assumptions }]);
       return;
     }
     const fits = (guard: PageGuard, from: TlbSource): boolean => {
@@ -284,9 +311,11 @@ export class Jit {
     const missing = region.pages.filter((guard) => !fits(guard, source));
     if (missing.length > 0) {
       // A process that has not run all of its code yet, or has forgotten where it is. If that cannot be helped, the place is counted anew.
-      for (const { va } of missing) this.options.prefetch(hart, va);
+      for (const { va } of missing) prefetch(hart, va);
       const after = this.source(hart);
-      if (!missing.every((guard) => fits(guard, after))) this.options.ram.u32[entry >>> 2] = 0;
+      if (missing.every((guard) => fits(guard, after))) return;
+      ram.u32[region.entry >>> 2] = 0;
+      this.forgetNext(pc);
       return;
     }
     if (++region.misfits < MAX_MISFITS) return;
@@ -294,19 +323,38 @@ export class Jit {
     this.compileAgain(hart, region);
   }
 
-  private split(hart: number, entry: number): void {
-    const number = this.options.ram.u32[entry >>> 2];
-    const region = number >= REGION ? this.byNumber[number & ~REGION] : undefined;
+  /** A window that is in two pages once may be a pointer that walks. One that always is, in the same two, is cut where the page ends. */
+  private split(hart: number, number: number): void {
+    const region = this.byNumber[number];
     if (!region) return;
-    const compiled = this.options.ram.u32[(hart + HART_COMPILED) >>> 2];
-    if (region.splits++ === 0) region.splitFrom = compiled;
-    if (region.splits < MAX_SPLITS) return;
-    region.splits = 0;
-    const distance = (compiled - region.splitFrom) >>> 0;
-    if (distance > MAX_SPLITS * SPLIT_DISTANCE || !region.assumptions.canWiden) return;
+    const pc = this.pcOf(hart);
+    const line = this.source(hart).line(pc);
+    if (!line) return;
+    const va = this.wordsAt(hart + HART_X + 8 * line.d.rs1) + line.d.imm;
+    const page = Math.floor(va / PAGE_SIZE);
+    const offset = va - page * PAGE_SIZE;
+    const distance = offset < PAGE_SIZE / 2 ? -offset : PAGE_SIZE - offset;
+    // A page that the TLB lacked.
+    if (Math.abs(distance) > MAX_WINDOW) return;
+    const seen = region.splits.get(pc);
+    if (seen?.page !== page) region.splits.set(pc, { page, distance, times: 1 });
+    else if (++seen.times >= MAX_SPLITS) this.cut(hart, region);
+  }
+
+  private cut(hart: number, region: Region): void {
+    const { entry, frame, pc, assumptions, splits } = region;
+    const cuts = new Map(assumptions.cuts);
+    let isNew = false;
+    for (const [at, { distance, times }] of splits) {
+      const known = cuts.get(at) ?? [];
+      if (times < MORE_SPLITS || known.includes(distance) || known.length === MAX_CUTS) continue;
+      cuts.set(at, [...known, distance]);
+      isNew = true;
+    }
+    splits.clear();
+    if (!isNew) return;
     this.remove(region);
-    const { entry: at, frame, pc, assumptions } = region;
-    this.compile(hart, [{ entry: at, frame, pc, assumptions: { ...assumptions, canWiden: false } }]);
+    this.compile(hart, [{ entry, frame, pc, assumptions: { ...assumptions, cuts } }]);
   }
 
   /** With what holds now and held before. */
@@ -319,8 +367,8 @@ export class Jit {
     else {
       const guards = this.wordsNow(hart, region.assumptions.guards);
       const assumeInexact = times > MAX_RECOMPILED / 2 ? undefined : this.isInexact(hart);
-      const { canWiden } = region.assumptions;
-      this.compile(hart, [{ entry, frame, pc, assumptions: { guards, assumeInexact, canWiden } }]);
+      const { cuts } = region.assumptions;
+      this.compile(hart, [{ entry, frame, pc, assumptions: { guards, assumeInexact, cuts } }]);
     }
   }
 
@@ -339,8 +387,8 @@ export class Jit {
       const root = discover(source, place.pc, ++this.discoveries, LIMITS);
       if (!root || root.lines.length === 0) this.giveUp(place.frame, place.pc);
       else {
-        const { guards, canWiden } = place.assumptions;
-        const flow = analyze(root, { guards, canWiden, straight: STRAIGHT });
+        const { guards, cuts } = place.assumptions;
+        const flow = analyze(root, { guards, cuts, straight: STRAIGHT });
         parts.push({ place, flow, pages: this.pagesOf(flow, source) });
         this.spent += REGION_COST + INSTRUCTION_COST * flow.instructions;
       }
@@ -353,11 +401,14 @@ export class Jit {
   private build(hart: number, parts: readonly Part[]): void {
     const { layout } = this.options;
     const builder = new ModuleBuilder(layout.pages);
-    const chain = this.canChain ? { type: builder.type(REGION_SIGNATURE), codePages: layout.code } : undefined;
+    const chain = this.canChain
+      ? { type: builder.type(REGION_SIGNATURE), codePages: layout.code, nexts: layout.nexts }
+      : undefined;
     if (chain) builder.importTable("regions");
+    const numbers = parts.map(() => this.takeNumber());
     const sizes = parts.map(({ place, flow, pages }, i) => {
       const { assumeInexact } = place.assumptions;
-      const plan = { flow, pages, assumeInexact, isFused: this.isFused, chain };
+      const plan = { flow, pages, assumeInexact, isFused: this.isFused, chain, number: numbers[i] };
       return builder.function(REGION_SIGNATURE, `r${i}`, (code) => {
         const emitter = new RegionEmitter(code, plan);
         emitter.emit();
@@ -366,19 +417,19 @@ export class Jit {
     });
     const bytes = builder.finish();
     const runs = this.instantiate(hart, parts, bytes);
+    const size = Math.ceil(bytes.length / sizes.length);
+    while (this.stats.codeBytes + bytes.length > MAX_CODE_BYTES && this.regions.size > 0) this.removeOldest();
     parts.forEach(({ place, flow, pages }, i) => {
-      const size = Math.ceil(bytes.length / sizes.length);
       this.add({
         ...place,
-        number: this.takeNumber(size),
+        number: numbers[i],
         frames: pages.map((page) => page.frame),
         pages: pages.map(({ va, low, high }) => ({ va, low, high })),
         bytes: size,
         instructions: flow.instructions,
         run: runs[i],
         misfits: 0,
-        splits: 0,
-        splitFrom: 0,
+        splits: new Map(),
       });
     });
   }
@@ -413,17 +464,29 @@ export class Jit {
     for (let number = this.table.length - 1; number >= first; number--) this.free.push(number);
   }
 
-  private takeNumber(bytes: number): number {
+  private takeNumber(): number {
     const { length } = this.table;
     if (this.free.length === 0 && length < MAX_REGIONS) {
       this.table.grow(Math.min(length, MAX_REGIONS - length));
       this.freeFrom(length);
     }
-    while (this.free.length === 0 || (this.stats.codeBytes + bytes > MAX_CODE_BYTES && this.regions.size > 0)) {
-      // The oldest one goes.
-      this.remove(this.regions.values().next().value!);
-    }
+    if (this.free.length === 0) this.removeOldest();
     return this.free.pop()!;
+  }
+
+  private removeOldest(): void {
+    this.remove(this.regions.values().next().value!);
+  }
+
+  /** Where a region at pc would be among those that others went on to, in words. */
+  private nextAt(pc: number): number {
+    return (this.options.layout.nexts + (Math.floor(pc / 2) % NEXT_ENTRIES) * NEXT_BYTES) >>> 2;
+  }
+
+  private forgetNext(pc: number): void {
+    const { u32 } = this.options.ram;
+    const at = this.nextAt(pc) + NEXT_PC / 4;
+    if (u32[at] === pc % 2 ** 32 && u32[at + 1] === Math.floor(pc / 2 ** 32)) u32[at] = NO_PC;
   }
 
   private add(region: Region): void {
@@ -444,6 +507,7 @@ export class Jit {
   private remove(region: Region): void {
     const { u32 } = this.options.ram;
     if (u32[region.entry >>> 2] === (REGION | region.number) >>> 0) u32[region.entry >>> 2] = 0;
+    this.forgetNext(region.pc);
     this.table.set(region.number, null);
     this.byNumber[region.number] = undefined;
     this.free.push(region.number);

@@ -133,4 +133,8 @@ export class TlbSource implements CodeSource {
     if (known === undefined) return [];
     return known.filter((target) => this.page(target) !== undefined).sort((a, b) => a - b);
   }
+
+  lastTarget(pc: number): number | undefined {
+    return this.options.noted.get(pc)?.at(-1);
+  }
 }

@@ -8,7 +8,7 @@ import type { Line } from "./line.ts";
 import { copied } from "./words.ts";
 
 /** Bytes of a window at most: the larger, the more often it crosses a page. */
-const MAX_BYTES = 256;
+export const MAX_WINDOW = 256;
 /** Windows with more than one access: each takes a local. */
 const MAX_SHARED = 24;
 /** The newest windows, in which an access looks for its own. */
@@ -18,9 +18,14 @@ const ZERO = 0;
 /** Offsets stay exact. */
 const MAX_OFFSET = 2 ** 40;
 
+/** By the pc of an access: distances from its address to where a page was seen to end in its window, which then must not lie on both sides. */
+export type Cuts = ReadonlyMap<number, readonly number[]>;
+
 export interface Window {
   readonly kind: "load" | "store";
   readonly symbol: number;
+  /** Offsets that it must not reach across. */
+  readonly cuts: readonly number[];
   /** From lo on, below hi; offsets from the symbol. */
   lo: number;
   hi: number;
@@ -63,13 +68,13 @@ class Knowledge {
 class WindowFinder {
   private symbols = ZERO;
   private shared = 0;
-  private readonly canWiden: boolean;
+  private readonly cuts: Cuts;
   private readonly ends = new Map<Node, Knowledge>();
   /** Integer registers written in a node or below it in the tree of dominators. */
   private readonly written = new Map<Node, number>();
 
-  constructor(canWiden: boolean) {
-    this.canWiden = canWiden;
+  constructor(cuts: Cuts) {
+    this.cuts = cuts;
   }
 
   find(nodes: readonly Node[]): void {
@@ -134,17 +139,14 @@ class WindowFinder {
     const offset = base + imm;
     const end = offset + line.facts.size;
     let scope = known.windows;
+    let cuts = (this.cuts.get(line.pc) ?? []).map((distance) => offset + distance);
     for (let n = 0; scope && n < MAX_SEARCHED; n++, scope = scope.rest) {
       const { window } = scope;
-      if (
-        window.symbol === symbol &&
-        (window.kind === kind || window.kind === "store") &&
-        this.take(window, offset, end)
-      ) {
-        return { line, window, isFirst: false, base, offset, memo: -1 };
-      }
+      if (window.symbol !== symbol || (window.kind !== kind && window.kind !== "store")) continue;
+      if (this.take(window, offset, end)) return { line, window, isFirst: false, base, offset, memo: -1 };
+      if (window.cuts.length > 0) cuts = [...new Set([...cuts, ...window.cuts])];
     }
-    const window: Window = { kind, symbol, lo: offset, hi: end, slot: -1 };
+    const window: Window = { kind, symbol, cuts, lo: offset, hi: end, slot: -1 };
     known.windows = { window, rest: known.windows };
     return { line, window, isFirst: true, base, offset, memo: -1 };
   }
@@ -153,7 +155,7 @@ class WindowFinder {
   private take(window: Window, from: number, to: number): boolean {
     const lo = Math.min(window.lo, from);
     const hi = Math.max(window.hi, to);
-    if (hi - lo > (this.canWiden ? MAX_BYTES : window.hi - window.lo)) return false;
+    if (hi - lo > MAX_WINDOW || window.cuts.some((cut) => lo < cut && cut < hi)) return false;
     if (window.slot < 0) {
       if (this.shared === MAX_SHARED) return false;
       window.slot = this.shared++;
@@ -164,7 +166,7 @@ class WindowFinder {
   }
 }
 
-/** Fills Node.accesses. Without `canWiden`, accesses share only what the first of them covers itself. */
-export function findWindows(nodes: readonly Node[], canWiden: boolean): void {
-  new WindowFinder(canWiden).find(nodes);
+/** Fills Node.accesses. */
+export function findWindows(nodes: readonly Node[], cuts: Cuts): void {
+  new WindowFinder(cuts).find(nodes);
 }
