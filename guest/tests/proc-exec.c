@@ -6,6 +6,7 @@
 #include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 
 extern char **environ;
 static char *empty_env[] = { NULL };
@@ -421,6 +422,40 @@ static void descriptors(void)
 		syscall(SYS_execveat, 7, "", argv, empty_env, AT_EMPTY_PATH);
 		_exit(errno);
 	}) >> 8);
+	struct tiny t = tiny();
+	int program = memfd_create("program", 0);
+	write(program, &t, sizeof(t));
+	show("fexecve of a memfd", in_child({
+		syscall(SYS_execveat, program, "", argv, empty_env, AT_EMPTY_PATH);
+		_exit(errno);
+	}) >> 8);
+	fchmod(program, 0600);
+	show("fexecve of one without x", in_child({
+		syscall(SYS_execveat, program, "", argv, empty_env, AT_EMPTY_PATH);
+		_exit(errno == EACCES ? 99 : errno);
+	}) >> 8);
+	int ends[2];
+	pipe(ends);
+	show("fexecve of a pipe", in_child({
+		syscall(SYS_execveat, ends[0], "", argv, empty_env, AT_EMPTY_PATH);
+		_exit(errno == EACCES ? 99 : errno);
+	}) >> 8);
+	char text[32];
+	show("linkat of a memfd", linkat(program, "", AT_FDCWD, "/tmp/exec/linked", AT_EMPTY_PATH));
+	show("readlinkat of a memfd", readlinkat(program, "", text, sizeof(text)));
+	close(program);
+	int whole = memfd_create("myself", 0), self = open("/proc/self/exe", O_RDONLY);
+	struct stat st;
+	fstat(self, &st);
+	ftruncate(whole, st.st_size);
+	sendfile(whole, self, NULL, st.st_size);
+	fflush(stdout);
+	in_child({
+		char *arguments[] = { "self", "names", NULL };
+		syscall(SYS_execveat, whole, "", arguments, empty_env, AT_EMPTY_PATH);
+	});
+	close(whole);
+	close(self);
 	symlink("/tmp/exec/self", "/tmp/exec/link");
 	show("execveat of a link, not followed", in_child({
 		syscall(SYS_execveat, AT_FDCWD, "/tmp/exec/link", argv, empty_env, AT_SYMLINK_NOFOLLOW);
@@ -504,6 +539,11 @@ int main(int argc, char **argv)
 {
 	if (argc > 1 && !strcmp(argv[1], "state")) {
 		show_state();
+	} else if (argc > 1 && !strcmp(argv[1], "names")) {
+		char comm[17] = "", exe[64] = "";
+		prctl(PR_GET_NAME, comm);
+		readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+		printf("comm %s, exe %s\n", comm, exe);
 	} else if (argc > 1 && !strcmp(argv[1], "ids")) {
 		show_ids();
 	} else if (argc > 1 && !strcmp(argv[1], "thread")) {

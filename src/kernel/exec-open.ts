@@ -69,6 +69,9 @@ function filenameOf(at: ExecPath): string {
 export const commOf = (filename: string): string =>
   filename.slice(filename.lastIndexOf("/") + 1).slice(0, TASK_COMM_LEN - 1);
 
+/** What a file is called, or would be (a memfd). */
+const nameOf = (file: OpenFile): string => file.path?.dentry.name ?? file.linkText().replace(/ \(deleted\)$/, "");
+
 /** Opens what execve names. -errno. */
 export function openProgram(task: Task, at: ExecPath, argv: readonly string[]): OpenedProgram | number {
   const { vfs } = task.kernel;
@@ -83,7 +86,7 @@ export function openProgram(task: Task, at: ExecPath, argv: readonly string[]): 
     if (typeof head === "number") return drop(file, head);
     if (head[0] !== 0x23 || head[1] !== 0x21) {
       // Named through a descriptor: comm is what the file is called.
-      const comm = filename === at.path ? commOf(filename) : commOf(file.path?.dentry.name ?? filename);
+      const comm = commOf(filename === at.path ? filename : nameOf(file));
       return openElf(task, file, head, { argv: args, filename, comm });
     }
     const script = parseScript(head);

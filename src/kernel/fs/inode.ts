@@ -323,7 +323,7 @@ export class Path {
 
 /** A place for what has no name (a memfd, a pipe): outside of the tree, so that permission checks and attribute calls have one. */
 export function namelessPath(inode: Inode): Path {
-  const dentry = new Dentry("", null, inode);
+  const dentry = new Dentry("/", null, inode);
   return new Path(new Mount(0, inode.fs, dentry, null, inode.fs.type), dentry);
 }
 
@@ -334,6 +334,14 @@ export class FilePath extends Path {
     super(mount, dentry);
     this.file = file;
   }
+}
+
+/** The place of an open file: where it was opened, or for pipes, memfds and the like a place outside of the tree. -ENOENT. */
+export function placeOf(file: OpenFile): Path | number {
+  if (file.path !== null) return new FilePath(file.path.mount, file.path.dentry, file);
+  if (file.inode === null) return -ENOENT;
+  const { mount, dentry } = namelessPath(file.inode);
+  return new FilePath(mount, dentry, file);
 }
 
 /** The entry that readdir lists for `inode` as `name`. */

@@ -48,7 +48,7 @@ import {
 import type { OpenFile } from "./file.ts";
 import { PathFile } from "./file.ts";
 import type { Filesystem } from "./inode.ts";
-import { Dentry, FilePath, MNT_NODEV, MNT_NOEXEC, Mount, Path } from "./inode.ts";
+import { Dentry, FilePath, MNT_NODEV, MNT_NOEXEC, Mount, Path, placeOf } from "./inode.ts";
 import { LockTable } from "./lock.ts";
 import { Walk } from "./namei.ts";
 import { newInodeOwner, ownerOrCapable, permission } from "./permission.ts";
@@ -251,7 +251,8 @@ export class Vfs {
     if (path === "" && options.empty) {
       if (dirfd === AT_FDCWD) return task.fs.cwd;
       const file = task.files.get(dirfd);
-      return file ? (file.path ?? -EBADF) : -EBADF;
+      if (!file) return -EBADF;
+      return file.path ?? placeOf(file);
     }
     if (path === "") return -ENOENT;
     const base = this.base(task, dirfd, path);

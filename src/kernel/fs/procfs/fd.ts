@@ -4,7 +4,7 @@ import { EACCES, EBADF, EINVAL, ENOENT, ESRCH } from "../../../base/errno.ts";
 import type { Task } from "../../task.ts";
 import { O_CLOEXEC, S_IFLNK, S_IFMT } from "../abi.ts";
 import type { OpenFile } from "../file.ts";
-import { Dentry, type DirEntry, FilePath, type Filesystem, type Inode, Mount, type Path, entryOf } from "../inode.ts";
+import { type DirEntry, type Filesystem, type Inode, type Path, entryOf, placeOf } from "../inode.ts";
 import { type Owner, PseudoDir, PseudoInode, TextInode } from "./node.ts";
 import type { Subject } from "./subject.ts";
 import type { Stat } from "../stat.ts";
@@ -12,14 +12,6 @@ import type { Stat } from "../stat.ts";
 /** The descriptor that `name` means, or -1. */
 function descriptor(name: string): number {
   return /^(0|[1-9][0-9]{0,9})$/.test(name) ? Number(name) : -1;
-}
-
-/** The place of an open file: where it was opened, or for pipes, sockets and the like a place outside of the tree. */
-export function placeOf(file: OpenFile): Path | number {
-  if (file.path !== null) return new FilePath(file.path.mount, file.path.dentry, file);
-  if (file.inode === null) return -ENOENT;
-  const dentry = new Dentry("/", null, file.inode);
-  return new FilePath(new Mount(0, file.inode.fs, dentry, null, file.inode.fs.type), dentry, file);
 }
 
 /** What fd and fdinfo have in common: a name for each open descriptor. */

@@ -8,7 +8,7 @@ import { CAP_SYS_NICE, CAP_SYS_RESOURCE } from "../../creds.ts";
 import type { Process } from "../../process.ts";
 import { ptraceMayAccess } from "../../ptrace.ts";
 import type { Task } from "../../task.ts";
-import { type DirEntry, FilePath, type Filesystem, type Inode, type Path, entryOf } from "../inode.ts";
+import { type DirEntry, type Filesystem, type Inode, type Path, entryOf, placeOf } from "../inode.ts";
 import { FdDir, FdInfoDir, OwnedText } from "./fd.ts";
 import { hex, parseNumber } from "./format.ts";
 import { type Maker, inspected, memory, memoryFile, mountFile, place, setting, single } from "./makers.ts";
@@ -62,8 +62,9 @@ function cmdline(mm: Mm): string {
 /** The program of a process. */
 function executable(task: Task): Path | null {
   const { exe } = task.process;
-  if (task.mmOrNull === null || exe === null || exe.path === null) return null;
-  return new FilePath(exe.path.mount, exe.path.dentry, exe);
+  if (task.mmOrNull === null || exe === null) return null;
+  const place = placeOf(exe);
+  return typeof place === "number" ? null : place;
 }
 
 function setOomScoreAdj(task: Task, value: number, writer: Task): number {
