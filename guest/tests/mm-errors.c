@@ -269,6 +269,24 @@ static void test_mremap(void)
 	clear();
 }
 
+/* Addresses that the kernel has: whether they are aligned still counts. */
+static void test_far_addresses(void)
+{
+	printf("far away\n");
+	unsigned char vector[4];
+	for (int odd = 0; odd < 3; odd++) {
+		unsigned long address = (-16 * P) + (unsigned long[]){ 0, 1, P - 1 }[odd];
+		say("mprotect", mprotect((void *)address, P, PROT_READ));
+		say("munmap", munmap((void *)address, P));
+		say("madvise", madvise((void *)address, P, MADV_NORMAL));
+		say("msync", msync((void *)address, P, MS_SYNC));
+		say("mremap", syscall(SYS_mremap, address, P, P, 0));
+		say("mremap, there", syscall(SYS_mremap, ARENA, P, P, MREMAP_MAYMOVE | MREMAP_FIXED, address));
+		say("mincore", mincore((void *)address, P, vector));
+		say("mlock", mlock((void *)address, P));
+	}
+}
+
 static void test_others(void)
 {
 	char text[64];
@@ -677,6 +695,7 @@ int main(void)
 	test_mprotect();
 	test_mremap();
 	test_others();
+	test_far_addresses();
 	printf("locks\n");
 	lock_cases();
 	as_user("locks as a user", 8 * P, lock_cases);

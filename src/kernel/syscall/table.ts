@@ -1,5 +1,6 @@
 // The system-call table's types: what a handler is, how it reads its arguments, how a call is described for dispatch, strace and the docs.
 // Each family file beside this one exports a list of entries; all.ts joins them.
+import { PAGE_SIZE } from "../../base/numbers.ts";
 import type { Task } from "../task.ts";
 import type { Wait } from "../wait.ts";
 
@@ -50,9 +51,16 @@ export class Args {
   big(i: number): bigint {
     return (BigInt(this.#task.regs.hi(10 + i) >>> 0) << 32n) | BigInt(this.#task.regs.lo(10 + i) >>> 0);
   }
-  /** A user address; anything outside of the user half is beyond every VMA and faults. */
+  /**
+   * A user address; anything outside of the user half is beyond every VMA and faults. A double has room for the number of its page only:
+   * one that is not aligned stays so.
+   */
   ptr(i: number): number {
-    return this.#task.regs.unsigned(10 + i);
+    const { regs } = this.#task;
+    const address = regs.unsigned(10 + i);
+    const inPage = regs.lo(10 + i) & (PAGE_SIZE - 1);
+    if (address < Number.MAX_SAFE_INTEGER || inPage === 0) return address;
+    return (regs.hi(10 + i) >>> 0) * TWO32 + ((regs.lo(10 + i) - inPage) >>> 0) + PAGE_SIZE / 2;
   }
 }
 
