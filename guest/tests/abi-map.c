@@ -149,6 +149,13 @@ static void populate(void)
 	expect_is(stat_of(fd).resident, 16 * PAGE, "no more are");
 	expect_is(map_flags(fd, GRANULE, 4 * PAGE, RW, ANON | MAP_FIXED | MAP_NORESERVE, -1, 0), GRANULE, "MAP_NORESERVE");
 	expect_is(map_flags(fd, 2 * GRANULE, 4 * PAGE, PROT_NONE, ANON | MAP_FIXED, -1, 0), 2 * GRANULE, "PROT_NONE");
+	unsigned long before = stat_of(fd).resident;
+	expect_is(map_flags(fd, 2 * GRANULE, 4 * PAGE, PROT_NONE, ANON | MAP_FIXED | MAP_POPULATE, -1, 0), 2 * GRANULE, "MAP_POPULATE of PROT_NONE");
+	expect_is(map_flags(fd, 2 * GRANULE, 4 * PAGE, PROT_NONE, ANON | MAP_FIXED | MAP_LOCKED, -1, 0), 2 * GRANULE, "MAP_LOCKED of it");
+	expect_error(mshare_lock(fd, 2 * GRANULE, 4 * PAGE, 0), ENOMEM, "lock of it");
+	expect_is(stat_of(fd).resident, before, "bring nothing in");
+	expect_is(map_flags(fd, 2 * GRANULE, 4 * PAGE, PROT_READ, ANON | MAP_FIXED | MAP_POPULATE, -1, 0), 2 * GRANULE, "of PROT_READ");
+	expect_is(stat_of(fd).resident, before + 4 * PAGE, "does");
 	expect_error(map_flags(fd, 3 * GRANULE, GRANULE, RW, ANON | MAP_FIXED | MAP_HUGETLB, -1, 0), ENOMEM, "MAP_HUGETLB without huge pages");
 	close(fd);
 	int big = region(1UL << 46);

@@ -156,6 +156,9 @@ static void advise(void)
 	expect_error(mshare_advise(fd, 3 * GRANULE, PAGE, MADV_POPULATE_READ), ENOMEM, "POPULATE_READ of a hole");
 	mshare_protect(fd, 2 * GRANULE, PAGE, PROT_READ);
 	expect_error(mshare_advise(fd, 2 * GRANULE, PAGE, MADV_POPULATE_WRITE), EINVAL, "POPULATE_WRITE of read-only memory");
+	mshare_protect(fd, 2 * GRANULE, PAGE, PROT_WRITE);
+	expect_error(mshare_advise(fd, 2 * GRANULE, PAGE, MADV_POPULATE_READ), EINVAL, "POPULATE_READ of write-only memory");
+	expect_error(madvise(window + 2 * GRANULE, PAGE, MADV_POPULATE_READ), EINVAL, "through a window");
 	mshare_detach(window);
 	close(fd);
 	close(object);

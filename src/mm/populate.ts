@@ -71,12 +71,16 @@ export function madvisePopulate(mm: Mm, start: number, end: number, access: numb
   return 0;
 }
 
+/** What check_vma_flags asks: here writing does not imply reading, as it does for an access. */
+export const allowsPopulate = (vma: Vma, access: number): boolean =>
+  (vma.flags & (access === ACCESS_WRITE ? VM_WRITE : VM_READ)) !== 0;
+
 function populateAccess(mm: Mm, vma: Vma, start: number, end: number, access: number): number {
   if (vma.window !== null) {
     const advice = access === ACCESS_WRITE ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
     return vma.window.call(mm, vma, "madvise", start, end, advice);
   }
   if ((vma.flags & (VM_IO | VM_PFNMAP)) !== 0) return -EINVAL;
-  if ((vma.flags & (access === ACCESS_WRITE ? VM_WRITE : VM_READ)) === 0) return -EINVAL;
+  if (!allowsPopulate(vma, access)) return -EINVAL;
   return faultIn(vma, start, end, access);
 }

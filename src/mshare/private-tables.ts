@@ -6,16 +6,17 @@ import { PAGE_SIZE, pageUp } from "../base/numbers.ts";
 import { ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import { canDoMlock, mlockFutureOk } from "../mm/accounting.ts";
 import * as mman from "../mm/constants.ts";
-import { isAllowed, presentLeaf } from "../mm/fault.ts";
+import { presentLeaf } from "../mm/fault.ts";
 import { FRAME_DIRTY, KIND_FILE } from "../mm/frame.ts";
 import { mappingsOf } from "../mm/mappings.ts";
 import { hugetlbOf } from "../mm/hugetlb-vma.ts";
 import type { Mirror } from "../mm/mm.ts";
 import { PAGE_NOMEM } from "../mm/object.ts";
+import { allowsPopulate } from "../mm/populate.ts";
 import { pageOut } from "../mm/reclaim.ts";
 import { zapTables } from "../mm/rmap.ts";
 import type { Gather } from "../mm/shootdown.ts";
-import { VM_LOCKED, type Vma } from "../mm/vma.ts";
+import { VM_ACCESS_FLAGS, VM_LOCKED, type Vma } from "../mm/vma.ts";
 import type { Region } from "./region.ts";
 import type { RegionTables } from "./tables.ts";
 import { FrameSet } from "./usage.ts";
@@ -143,7 +144,7 @@ export class PrivateTables implements RegionTables {
 
   /**
    * The pages of [start, start + length) exist in their objects afterwards. 0, -ENOMEM (a hole, or no memory), -EINVAL (`access` is not permitted),
-   * -EFAULT (beyond a file's end).
+   * -EFAULT (beyond a file's end; of memory that permits nothing, where no access is asked about: as populateVma).
    */
   #bringIn(region: Region, start: number, length: number, options: { access: number | null }): number {
     const { access } = options;
@@ -151,7 +152,8 @@ export class PrivateTables implements RegionTables {
     for (let va = start; va < end;) {
       const vma = region.host.vmas.lookup(va);
       if (vma === null) return -ENOMEM;
-      if (access !== null && !isAllowed(vma.flags, access)) return -EINVAL;
+      if (access === null && (vma.flags & VM_ACCESS_FLAGS) === 0) return -EFAULT;
+      if (access !== null && !allowsPopulate(vma, access)) return -EINVAL;
       const stop = Math.min(vma.end, end);
       const error = bringInPages(vma, va, stop);
       if (error !== 0) return error;

@@ -2,6 +2,7 @@
 // its membership in the region's list. Made by attach.ts and by fork; taken away by munmap, detach, exec and exit through `unlink`.
 import { EINVAL, ENOMEM } from "../base/errno.ts";
 import { PAGE_SIZE, type Pfn } from "../base/numbers.ts";
+import { ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import { accountVm } from "../mm/accounting.ts";
 import * as mman from "../mm/constants.ts";
 import type { Mm } from "../mm/mm.ts";
@@ -153,14 +154,14 @@ export class MshareWindow implements Window, LinkedWindow {
     return isWhole ? 0 : -EINVAL;
   }
 
-  call(mm: Mm, vma: Vma, call: WindowCall, start: number, end: number, argument: number): number {
+  call(_mm: Mm, vma: Vma, call: WindowCall, start: number, end: number, argument: number): number {
     if (this.dead) return -EINVAL;
     const offset = this.offsetOf(start);
     const length = end - start;
     const { region } = this;
     switch (call) {
       case "madvise":
-        return this.#madvise(mm, vma, start, end, argument);
+        return this.#madvise(vma, start, end, argument);
       case "mlock":
         return region.lock(offset, length, argument);
       case "munlock":
@@ -176,7 +177,7 @@ export class MshareWindow implements Window, LinkedWindow {
     }
   }
 
-  #madvise(mm: Mm, vma: Vma, start: number, end: number, advice: number): number {
+  #madvise(vma: Vma, start: number, end: number, advice: number): number {
     switch (advice) {
       case mman.MADV_DONTFORK:
         return this.#setFlags(vma, start, end, VM_DONTCOPY, 0);
@@ -188,7 +189,7 @@ export class MshareWindow implements Window, LinkedWindow {
         return this.#setFlags(vma, start, end, 0, VM_DONTDUMP);
       case mman.MADV_POPULATE_READ:
       case mman.MADV_POPULATE_WRITE:
-        return populateWindow(mm, start, end, { write: advice === mman.MADV_POPULATE_WRITE });
+        return populateWindow(this, start, end, advice === mman.MADV_POPULATE_WRITE ? ACCESS_WRITE : ACCESS_READ);
       default:
     }
     if (this.passthrough) return this.region.advise(this.offsetOf(start), end - start, advice);
