@@ -1,6 +1,23 @@
 /* abi-private.c: private windows (MSHARE_PRIVATE): copy-on-write, what stays shared, what drops the copies, fork, accounting. */
 #include "region.h"
 
+/* A number of smaps for the mapping at that address, in KiB. */
+static long smaps_number(void *at, const char *key)
+{
+	FILE *f = fopen("/proc/self/smaps", "r");
+	char text[512];
+	long value = -1;
+	for (int found = 0; f && fgets(text, sizeof(text), f);) {
+		unsigned long start, end;
+		if (sscanf(text, "%lx-%lx ", &start, &end) == 2)
+			found = (unsigned long)at >= start && (unsigned long)at < end;
+		else if (found && !strncmp(text, key, strlen(key)))
+			value = strtol(text + strlen(key), NULL, 0);
+	}
+	fclose(f);
+	return value;
+}
+
 static void copies(void)
 {
 	unsigned long size = 8 * GRANULE;
@@ -26,6 +43,11 @@ static void copies(void)
 	expect_is(shared[GRANULE + PAGE], 0, "a page that nobody had touched");
 	long more = proc_number("/proc/self/status", "RssAnon:") - anon;
 	expect(more >= 8 && more <= 8 + 32, "copies are RssAnon of the writer");
+	expect_is(smaps_number(mine, "Anonymous:"), 8, "Anonymous in smaps");
+	expect_is(smaps_number(shared, "Anonymous:"), 0, "of no other window");
+	long pss = proc_number("/proc/self/smaps_rollup", "Pss:"), parts = proc_number("/proc/self/smaps_rollup", "Pss_Anon:")
+		+ proc_number("/proc/self/smaps_rollup", "Pss_File:") + proc_number("/proc/self/smaps_rollup", "Pss_Shmem:");
+	expect(parts <= pss && parts > pss - 3, "the parts of Pss are all of it");
 	expect_text(try_write(mine + 4 * GRANULE), "SEGV_MAPERR", "a hole");
 	mshare_protect(fd, 3 * GRANULE, PAGE, PROT_READ);
 	expect_text(try_write(mine + 3 * GRANULE), "SEGV_ACCERR", "a page that the region has read-only");

@@ -1,7 +1,7 @@
 // What windows and regions hold, counted from the page tables: RssMshare, resident, and the numbers of smaps. Reads only; used by stat and procfs.
 import { PAGE_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
 import { LEVEL_SIZE, PTE_A, PTE_D } from "../machine/pte.ts";
-import { FRAME_DIRTY, KIND_ANON, KIND_HUGETLB, KIND_SHMEM, KIND_ZERO } from "../mm/frame.ts";
+import { FRAME_DIRTY, KIND_ANON, KIND_FILE, KIND_HUGETLB, KIND_SHMEM, KIND_ZERO } from "../mm/frame.ts";
 import { hugetlbLeaves, isPrivateHuge } from "../mm/hugetlb-vma.ts";
 import type { MemoryManager } from "../mm/memory-manager.ts";
 import type { Mm } from "../mm/mm.ts";
@@ -85,6 +85,10 @@ export interface WindowUsage {
   /** Each page divided by the address spaces that share the region and the other places that map it. */
   pss: number;
   pssDirty: number;
+  /** Parts of `pss`: copies; the region's pages of files and of other memory. */
+  pssAnon: number;
+  pssFile: number;
+  pssShmem: number;
   sharedClean: number;
   sharedDirty: number;
   privateClean: number;
@@ -107,6 +111,9 @@ export function windowUsage(window: MshareWindow): WindowUsage {
     rss: 0,
     pss: 0,
     pssDirty: 0,
+    pssAnon: 0,
+    pssFile: 0,
+    pssShmem: 0,
     sharedClean: 0,
     sharedDirty: 0,
     privateClean: 0,
@@ -135,6 +142,7 @@ export function windowUsage(window: MshareWindow): WindowUsage {
     usage.rss += PAGE_SIZE;
     if (size === "huge" && frames.kind[pfn] === KIND_SHMEM) usage.shmemHuge += PAGE_SIZE;
     usage.pss += PAGE_SIZE / users;
+    usage[frames.kind[pfn] === KIND_FILE ? "pssFile" : "pssShmem"] += PAGE_SIZE / users;
     if (dirty) usage.pssDirty += PAGE_SIZE / users;
     if ((pte & PTE_A) !== 0 || isUsedInViews(space, va)) usage.referenced += PAGE_SIZE;
     if (users > 1) usage[dirty ? "sharedDirty" : "sharedClean"] += PAGE_SIZE;
@@ -192,6 +200,7 @@ function addCopies(window: MshareWindow, usage: WindowUsage): void {
     usage.rss += PAGE_SIZE;
     usage.anonymous += PAGE_SIZE;
     usage.pss += PAGE_SIZE / users;
+    usage.pssAnon += PAGE_SIZE / users;
     usage.pssDirty += PAGE_SIZE / users;
     if ((pte & PTE_A) !== 0) usage.referenced += PAGE_SIZE;
     usage[users > 1 ? "sharedDirty" : "privateDirty"] += PAGE_SIZE;

@@ -92,7 +92,8 @@ function accountSwap(stats: MemSizeStats, mm: Mm, vma: Vma): void {
     stats.swapPss = stats.swap;
     return;
   }
-  for (let va = nextTableAddress(ram, mm.root, vma.start, vma.end); va < vma.end; va += PAGE_SIZE) {
+  const next = (va: number): number => nextTableAddress(ram, mm.root, va, vma.end);
+  for (let va = next(vma.start); va < vma.end; va = next(va + PAGE_SIZE)) {
     const pte = readLeaf(ram, mm.root, va);
     if (!isSwapPte(pte)) continue;
     stats.swap += PAGE_SIZE;
@@ -122,24 +123,11 @@ function gather(mm: Mm, vma: Vma): MemSizeStats {
     accountSwap(stats, mm, vma);
     return stats;
   }
-  const usage = windowUsage(window);
-  const { rss, pss, pssDirty, referenced, mshare, shmemHuge } = usage;
-  const { sharedHugetlb, privateHugetlb } = usage;
-  const { sharedClean, sharedDirty, privateClean, privateDirty } = usage;
-  const known = {
-    pss,
-    pssDirty,
-    referenced,
-    mshare,
-    shmemHuge,
-    sharedClean,
-    sharedDirty,
-    privateClean,
-    privateDirty,
-    sharedHugetlb,
-    privateHugetlb,
-  };
-  return Object.assign(stats, known, { resident: rss });
+  const { rss, ...usage } = windowUsage(window);
+  Object.assign(stats, usage, { resident: rss });
+  // Only what a private window has copied has entries for swap.
+  if (window.isPrivate) accountSwap(stats, mm, vma);
+  return stats;
 }
 
 const kb = (bytes: number): number => Math.floor(bytes / 1024);
