@@ -322,6 +322,15 @@ static void core_files(void)
 	expect(in_core(at + ABSENT) && !strcmp(in_core(at + ABSENT), "a copy"), "and the process's copies");
 	drop_core();
 	expect_is(*(ours + ABSENT), 0, "which the region has not");
+	expect_is(mshare_advise(fd, PRESENT, PAGE, MADV_DONTDUMP), 0, "DONTDUMP in the region");
+	expect(dumped("0x33", 0) && in_core(at + PRESENT) && !*(char *)in_core(at + PRESENT), "is out of everybody's core files");
+	drop_core();
+	expect(dumped("0x33", MSHARE_PRIVATE) && in_core(at + PRESENT) && !*(char *)in_core(at + PRESENT), "of private windows too");
+	expect(in_core(at + ABSENT) && !strcmp(in_core(at + ABSENT), "a copy"), "and nothing else is");
+	drop_core();
+	expect_is(mshare_advise(fd, PRESENT, PAGE, MADV_DODUMP), 0, "DODUMP");
+	expect(dumped("0x33", 0) && in_core(at + PRESENT) && !strcmp(in_core(at + PRESENT), "present"), "takes it back");
+	drop_core();
 	expect_is(madvise(ours, SIZE, MADV_DONTDUMP), 0, "MADV_DONTDUMP on a whole window");
 	int status = in_child(abort());
 	expect(WCOREDUMP(status) && load_core("core") && segment_of(ours) && !segment_of(ours)->p_filesz, "leaves it out");

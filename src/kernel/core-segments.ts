@@ -73,6 +73,11 @@ export function pagesToDump(mm: Mm, vma: Vma, end: number): number[] {
       const from = Math.max(hostVma.start, window.hostStart);
       const to = Math.min(hostVma.end, end - shift);
       if (from >= to) continue;
+      if ((hostVma.flags & VM_DONTDUMP) !== 0) {
+        // mshare_advise has said so, for all who look at it.
+        for (const va of found) if (va >= from + shift && va < to + shift) found.delete(va);
+        continue;
+      }
       tablePages(window.host, from, to, shift, found);
       objectPages(hostVma, from, to, shift, found);
     }
