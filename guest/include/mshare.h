@@ -104,7 +104,7 @@ static inline int mshare_create(unsigned int flags)
 
 /* Attaches a window on [offset, offset + size) of the region and returns its address. offset: a multiple of the granule. size 0: to
  * the region's end, and it follows its growth. addr: NULL, a hint, or with MSHARE_FIXED the address. EINVAL (past the end, unaligned, no size yet,
- * flags), EACCES (a read-only descriptor without RDONLY or PRIVATE), EEXIST, ENOMEM (no room, RLIMIT_AS). */
+ * flags), EACCES (a read-only descriptor without RDONLY or PRIVATE; a write-only one), EEXIST, ENOMEM (no room, RLIMIT_AS). */
 static inline void *mshare_attach(int fd, __u64 offset, __u64 size, void *addr, unsigned int flags)
 {
 	return (void *)syscall(__NR_mshare_attach, fd, offset, size, addr, flags);

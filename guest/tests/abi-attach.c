@@ -71,6 +71,8 @@ static void addresses(void)
 	map_anon(fd, 0, 2 * GRANULE, RW);
 	char *place = (char *)(0x3000000000UL + GRANULE);
 	attach_error(EINVAL, "FIXED off the granule", fd, 0, 0, place + PAGE, MSHARE_FIXED);
+	attach_error(EINVAL, "FIXED off the granule, and beyond the user half", fd, 0, 0, (void *)-1, MSHARE_FIXED);
+	attach_error(EINVAL, "FIXED off the granule by less than a page there", fd, 0, 0, (void *)((1UL << 60) + 1), MSHARE_FIXED);
 	attach_error(ENOMEM, "FIXED beyond the user half", fd, 0, 0, (void *)(1UL << 47), MSHARE_FIXED);
 	attach_error(ENOMEM, "FIXED across its end", fd, 0, 0, (void *)((1UL << 47) - GRANULE), MSHARE_FIXED);
 	attach_error(ENOMEM, "FIXED in the kernel's half", fd, 0, 0, (void *)-GRANULE, MSHARE_FIXED);
@@ -118,6 +120,10 @@ static void room(void)
 	mshare_detach(at);
 	expect_error(map_anon(fd, 0, 64 * MIB, RW), ENOMEM, "map: RLIMIT_AS of the caller against the region's mapped total");
 	expect_is(map_anon(fd, 0, MIB, RW), 0, "less is fine");
+	struct mshare_remap grow = { .old_size = MIB, .new_size = 64 * MIB };
+	expect_error(mshare_remap(fd, &grow, sizeof(grow)), ENOMEM, "remap: the same");
+	grow.new_size = 2 * MIB;
+	expect_is(mshare_remap(fd, &grow, sizeof(grow)), 0, "less is fine");
 	limit.rlim_cur = RLIM_INFINITY;
 	setrlimit(RLIMIT_AS, &limit);
 	int big = region(1UL << 46);

@@ -39,6 +39,12 @@ static void rights(void)
 	int again = reopen(view, O_RDONLY);
 	expect(again >= 0, "reopening that read-only");
 	close(again);
+	again = reopen(fd, O_WRONLY);
+	expect(again >= 0, "reopening the writable one for writing");
+	expect_is(map_anon(again, 0, PAGE, RW), 0, "it can change the region");
+	for (unsigned flags = 0; flags <= MSHARE_PRIVATE; flags += MSHARE_RDONLY)
+		expect_error((long)mshare_attach(again, 0, 0, NULL, flags), EACCES, "and not look into it, as with mmap");
+	close(again);
 	again = reopen(fd, O_RDWR);
 	expect(again >= 0, "reopening the writable one for both");
 	close(again);

@@ -54,6 +54,8 @@ static void killed(void)
 	expect(madvise(window, 4 * GRANULE, MADV_DONTNEED) == -1, "madvise fails");
 	expect(msync(window, PAGE, MS_SYNC) == -1, "msync fails");
 	expect(mlock(window, PAGE) == -1, "mlock fails");
+	unsigned char in_core;
+	expect_error(mincore(window, PAGE, &in_core), EINVAL, "mincore fails");
 	expect_in_child({
 		expect_text(try_read(window), "SEGV_MAPERR", "a child inherits the dead window");
 		expect_is(mshare_detach(window), 0, "and can detach it");

@@ -11,7 +11,7 @@ import type { Vma, VmFile } from "./vma.ts";
 export type HidesCache = (file: VmFile) => boolean;
 
 /**
- * One byte for each page of [addr, addr + length): 1 or 0. -EINVAL (unaligned), -ENOMEM (beyond the user half; a hole: then earlier pages may have
+ * One byte for each page of [addr, addr + length): 1 or 0. -EINVAL (unaligned; a window on a region that is gone), -ENOMEM (beyond the user half; a hole: then earlier pages may have
  * been reported by Linux in chunks of 4096, which the caller need not tell apart).
  */
 export function mincore(mm: Mm, addr: number, length: number, hides: HidesCache): Uint8Array | number {
@@ -23,6 +23,7 @@ export function mincore(mm: Mm, addr: number, length: number, hides: HidesCache)
   for (let at = addr; at < end;) {
     const vma = mm.vmas.lookup(at);
     if (vma === null) return -ENOMEM;
+    if (vma.window?.dead === true) return -EINVAL;
     at = vma.end;
   }
   const present = new Uint8Array(pages);

@@ -295,8 +295,8 @@ export class Region {
     return this.host.msync(this.hostAddress(offset), length, flags);
   }
 
-  /** mshare_remap: the new offset or -errno; as mremap within the region. */
-  remap(args: abi.RemapArgs): number {
+  /** mshare_remap: the new offset or -errno; as mremap within the region. `addressSpaceLimit` as for `map`. */
+  remap(args: abi.RemapArgs, addressSpaceLimit = Infinity): number {
     if (this.dead) return -ENXIO;
     if ((this.seals & abi.MSHARE_SEAL_MAP) !== 0) return -EPERM;
     const { oldOffset, flags } = args;
@@ -309,7 +309,7 @@ export class Region {
     const newSize = pageUp(args.newSize);
     if (newSize > this.size) return -EINVAL;
     if (fixed && (args.newOffset % PAGE_SIZE !== 0 || args.newOffset + newSize > this.size)) return -EINVAL;
-    this.#borrowLimits(Infinity);
+    this.#borrowLimits(addressSpaceLimit);
     this.#noteUnmapping();
     const old = this.hostAddress(oldOffset);
     const huge = fixed ? hugetlbOf(this.host.vmas.lookup(old) ?? { object: null }) : undefined;

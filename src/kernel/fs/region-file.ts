@@ -4,7 +4,7 @@
 import { EACCES, EINVAL, ENXIO, EOPNOTSUPP, EPERM, ESPIPE } from "../../base/errno.ts";
 import type { Region } from "../../mshare/region.ts";
 import type { Task } from "../task.ts";
-import { MAY_READ, MAY_WRITE, O_ACCMODE, O_PATH, O_RDONLY, O_TRUNC, O_WRONLY, S_IFREG, type Timespec } from "./abi.ts";
+import { MAY_READ, MAY_WRITE, O_ACCMODE, O_PATH, O_RDONLY, O_WRONLY, S_IFREG, type Timespec } from "./abi.ts";
 import { type FileTable, OpenFile } from "./file.ts";
 import { Filesystem, Inode, type Path, plainStatFs } from "./inode.ts";
 import { checkMode, subjectOf } from "./permission.ts";
@@ -122,7 +122,6 @@ export class RegionFile extends OpenFile {
     const mask = (access !== O_WRONLY ? MAY_READ : 0) | (access !== O_RDONLY ? MAY_WRITE : 0);
     const denied = checkMode(subjectOf(task), this.inode, mask);
     if (denied !== 0) return denied;
-    if ((flags & O_TRUNC) !== 0) return this.writable ? -EINVAL : -EACCES;
     return new RegionFile(this.inode, flags);
   }
 }

@@ -1,5 +1,5 @@
 // The mshare calls (ABI.md): descriptors and user memory in, regions' operations, results out. All rules about regions are in src/mshare.
-import { E2BIG, EBADF, EINVAL, ENXIO, EPERM, ESRCH } from "../../base/errno.ts";
+import { E2BIG, EACCES, EBADF, EINVAL, ENXIO, EPERM, ESRCH } from "../../base/errno.ts";
 import { copyFromUser, copyToUser } from "../../mm/usercopy.ts";
 import type { VmFile } from "../../mm/vma.ts";
 import { MAP_ANONYMOUS, MAP_HUGETLB } from "../../mm/constants.ts";
@@ -58,6 +58,8 @@ function create(task: Task, args: Args): number {
 function attach(task: Task, args: Args): number {
   const file = regionFile(task, args.i32(0));
   if (typeof file === "number") return file;
+  // As mmap: what is mapped can be read.
+  if (!file.readable && !file.region.dead) return -EACCES;
   const { writable } = file;
   const request = { offset: args.u(1), size: args.u(2), addr: args.ptr(3), flags: args.u32(4), writable };
   return attachWindow(file.region, task.mm, request);
@@ -122,7 +124,8 @@ function remap(task: Task, args: Args): number {
   const file = writableRegion(task, args.i32(0));
   if (typeof file === "number") return file;
   const bytes = readStruct(task, args.ptr(1), args.u(2), abi.MSHARE_REMAP_SIZE);
-  return typeof bytes === "number" ? bytes : file.region.remap(abi.decodeRemap(bytes));
+  if (typeof bytes === "number") return bytes;
+  return file.region.remap(abi.decodeRemap(bytes), task.process.rlimit(RLIMIT_AS));
 }
 
 function stat(task: Task, args: Args): number {
