@@ -91,6 +91,12 @@ static void locking(void)
 			map_anon(second, 0, GRANULE, RW);
 			expect_error(mshare_lock(second, 0, 2 * PAGE, 0), ENOMEM, "the limit is for all regions of the owner together");
 			expect_is(mshare_lock(second, 0, PAGE, 0), 0, "what is left of it");
+			char *memory = mmap(NULL, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			expect_error(mlock(memory, PAGE), ENOMEM, "and for its own memory");
+			expect_error((long)mmap(NULL, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0), EAGAIN, "too");
+			expect_is(in_child(_exit(mlock(memory, PAGE))), 0, "not for what a child locks");
+			close(second);
+			expect_is(mlock(memory, PAGE), 0, "a region that is gone counts no more");
 		}
 	});
 	close(fd);

@@ -13,6 +13,7 @@ import { MNT_NOSUID } from "./fs/inode.ts";
 import { permission } from "./fs/permission.ts";
 import { ET_DYN } from "./elf.ts";
 import type { Process } from "./process.ts";
+import { countRegionLocks } from "./mshare-boot.ts";
 import { RLIMIT_STACK, applyMemoryLimits } from "./rlimit.ts";
 import { SIGCHLD, SIGSEGV } from "./siginfo.ts";
 import type { Task } from "./task.ts";
@@ -176,6 +177,7 @@ export function loadInto(
   const { opened } = program;
   const aslr: Aslr = (task.personality & ADDR_NO_RANDOMIZE) !== 0 ? null : kernel.random;
   applyMemoryLimits(mm, process, task);
+  countRegionLocks(mm, process);
   pickMmapBase(mm, process.rlimit(RLIMIT_STACK), aslr);
   const strings = { filename: opened.filename, argv: opened.argv, env: program.env };
   const top = pickStackTop(aslr);

@@ -51,7 +51,14 @@ export function ownerOf(process: Process): RegionOwner {
   if (known instanceof ProcessOwner) return known;
   const owner = new ProcessOwner(process);
   process.attach(ATTACHMENT, owner);
+  if (process.mm !== null) countRegionLocks(process.mm, process);
   return owner;
+}
+
+/** `mm` is the address space of the process now: what is locked in the regions that it owns counts in its RLIMIT_MEMLOCK. */
+export function countRegionLocks(mm: Mm, process: Process): void {
+  const owner = process.attachments?.get(ATTACHMENT);
+  if (owner instanceof ProcessOwner) mm.lockedElsewhere = () => process.kernel.mshare.lockedPages(owner);
 }
 
 /** A process is in another memory group: that one pays for its regions from now on. */

@@ -25,10 +25,13 @@ export function canDoMlock(mm: Mm): boolean {
   return mm.limits.memlock !== 0 || mm.capabilities.ipcLock;
 }
 
+/** How many pages RLIMIT_MEMLOCK lets the address space itself lock. */
+export const lockLimit = (mm: Mm): number => Math.floor(mm.limits.memlock / PAGE_SIZE) - mm.lockedElsewhere();
+
 /** mlock_future_ok: RLIMIT_MEMLOCK allows `bytes` more if the flags say that they will be locked. */
 export function mlockFutureOk(mm: Mm, flags: number, bytes: number): boolean {
   if ((flags & VM_LOCKED) === 0 || mm.capabilities.ipcLock) return true;
-  return bytes / PAGE_SIZE + mm.lockedVm <= Math.floor(mm.limits.memlock / PAGE_SIZE);
+  return bytes / PAGE_SIZE + mm.lockedVm <= lockLimit(mm);
 }
 
 /** accountable_mapping: private writable memory is committed. */

@@ -3,7 +3,7 @@
 import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from "../base/errno.ts";
 import { TASK_SIZE } from "../base/limits.ts";
 import { PAGE_SIZE, pageDown, pageAlign64 } from "../base/numbers.ts";
-import { canDoMlock } from "./accounting.ts";
+import { canDoMlock, lockLimit } from "./accounting.ts";
 import { MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT } from "./constants.ts";
 import { modifyVma } from "./merge.ts";
 import type { Mm } from "./mm.ts";
@@ -19,7 +19,7 @@ export function mlock(mm: Mm, addr: number, length: number, flags: number): numb
   if (!canDoMlock(mm)) return -EPERM;
   const start = pageDown(addr);
   const size = pageAlign64(length + (addr - start));
-  const limit = Math.floor(mm.limits.memlock / PAGE_SIZE);
+  const limit = lockLimit(mm);
   let locked = size / PAGE_SIZE + mm.lockedVm;
   if (locked > limit && !mm.capabilities.ipcLock) locked -= lockedPages(mm, start, start + size);
   if (locked > limit && !mm.capabilities.ipcLock) return -ENOMEM;
@@ -43,7 +43,7 @@ export function mlockall(mm: Mm, flags: number | "none"): number {
   }
   if (flags === 0 || (flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) !== 0 || flags === MCL_ONFAULT) return -EINVAL;
   if (!canDoMlock(mm)) return -EPERM;
-  const limit = Math.floor(mm.limits.memlock / PAGE_SIZE);
+  const limit = lockLimit(mm);
   if ((flags & MCL_CURRENT) !== 0 && mm.totalVm > limit && !mm.capabilities.ipcLock) return -ENOMEM;
   lockAll(mm, flags);
   if ((flags & MCL_CURRENT) !== 0) populate(mm, 0, TASK_SIZE, { ignoreErrors: true });

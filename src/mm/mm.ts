@@ -98,6 +98,8 @@ export class Mm {
 
   limits: MmLimits = { as: Infinity, data: Infinity, stack: Infinity, memlock: Infinity };
   capabilities: MmCapabilities = { ipcLock: false };
+  /** Pages locked outside of it that its RLIMIT_MEMLOCK pays for too: in the regions that its process owns. */
+  lockedElsewhere: () => number = () => 0;
   /** Flags that every new VMA gets: mlockall(MCL_FUTURE). */
   defFlags = 0;
 

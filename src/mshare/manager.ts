@@ -83,14 +83,21 @@ export class MshareManager {
     for (const region of this.regions.values()) if (region.owner === owner) region.reap();
   }
 
+  /** Pages that are locked in the regions of `owner`. */
+  lockedPages(owner: RegionOwner): number {
+    let pages = 0;
+    for (const region of this.regions.values())
+      if (region.owner === owner && !region.ended) pages += region.host.lockedVm;
+    return pages;
+  }
+
   /** What RLIMIT_MEMLOCK of its owner (or of another one) leaves for a region, its own locked memory included; bytes, Infinity for no limit. */
   memlockLeft(region: Region, owner: RegionOwner | null = region.owner): number {
     if (owner === null) return 0;
     const limit = owner.memlockLimit;
     if (limit === Infinity || limit === 0) return limit;
-    let others = owner.mm === null ? 0 : owner.mm.lockedVm;
-    for (const other of this.regions.values())
-      if (other !== region && other.owner === owner && !other.ended) others += other.host.lockedVm;
+    const own = owner.mm === null ? 0 : owner.mm.lockedVm;
+    const others = own + this.lockedPages(owner) - (region.owner === owner && !region.ended ? region.host.lockedVm : 0);
     // Some limit is left even where it is used up: the error is that of too much, not of no right at all.
     return Math.max(1, limit - others * PAGE_SIZE);
   }
