@@ -34,10 +34,10 @@ export function installOomKiller(kernel: Kernel): void {
   kernel.memory.groups.onOom = (over, mm) => groupOutOfMemory(kernel, over, mm);
 }
 
-/** Kills somebody. "retry": there are free frames now. "kill-current": it is the current process that must give way. */
-function outOfMemory(kernel: Kernel, mm: Mm | null): "retry" | "kill-current" {
+/** Kills somebody. "retry": there are free frames now. "kill-current": it is the current process that must give way. "nobody": there is none to kill. */
+function outOfMemory(kernel: Kernel, mm: Mm | null): "retry" | "kill-current" | "nobody" {
   const victim = selectVictim(kernel, null);
-  if (victim === null) return "kill-current";
+  if (victim === null) return "nobody";
   const { free } = kernel.memory.frames;
   const ended = oomGroupOf(kernel, victim, null).map((process) => kill(kernel, process, mm, "out of memory"));
   return ended.every((other) => other) && kernel.memory.frames.free > free ? "retry" : "kill-current";

@@ -9,7 +9,7 @@ import { KINDS } from "./frame.ts";
 import { GroupCounter, GroupEvents, GroupStat } from "./memcg-counters.ts";
 import type { MemoryManager } from "./memory-manager.ts";
 import type { Mm } from "./mm.ts";
-import { RECLAIM_BATCH, reclaim } from "./reclaim.ts";
+import { LEAST_OF_GROUP, RECLAIM_BATCH, reclaim } from "./reclaim.ts";
 
 /** MEM_CGROUP_ID_MAX. Number 0 is the root. */
 const MAX_ID = 65535;
@@ -167,10 +167,12 @@ export class MemoryGroups {
       this.stuck = false;
       if (pages > COSTLY_PAGES) return null;
       over.note("max");
-      if (this.reclaim(over, RECLAIM_BATCH) > 0 || over.memory.usage + pages <= over.memory.max) continue;
+      const freed = this.reclaim(over, RECLAIM_BATCH);
+      const hasRoom = over.memory.usage + pages <= over.memory.max;
+      if (freed >= LEAST_OF_GROUP || (freed === 0 && hasRoom)) continue;
       over.note("oom");
       const outcome = this.onOom(over, mm);
-      if (outcome === "retry") continue;
+      if (outcome === "retry" || (outcome === "nobody" && hasRoom)) continue;
       this.stuck = outcome === "nobody";
       return null;
     }

@@ -11,7 +11,7 @@ import { type MemoryGroup, MemoryGroups, onlineOf } from "./memcg.ts";
 import { Mm } from "./mm.ts";
 import { FileObject } from "./file-object.ts";
 import { type MemoryObject, ShmemObject } from "./object.ts";
-import { RECLAIM_BATCH, reclaim } from "./reclaim.ts";
+import { LEAST_FRAMES, RECLAIM_BATCH, reclaim } from "./reclaim.ts";
 import type { SwapArea } from "./swap.ts";
 import { newTable } from "./page-table.ts";
 import { Thp } from "./thp.ts";
@@ -118,8 +118,11 @@ export class MemoryManager {
   overcommitRatio = 50;
   /** Where reclaim's clock hand stands. */
   reclaimHand = 0;
-  /** An allocation found no frame: the kernel kills something ("retry") or has the current task die of it ("kill-current"). */
-  onOom: (mm: Mm | null) => "retry" | "kill-current" = () => "kill-current";
+  /**
+   * An allocation found no frame, or hardly any: the kernel kills something ("retry") or has the current task die of it ("kill-current"). "nobody": none can be
+   * killed.
+   */
+  onOom: (mm: Mm | null) => "retry" | "kill-current" | "nobody" = () => "nobody";
   /** Fault counts of the task that runs now: faults in the kernel's own accesses count there. The kernel sets it. */
   taskUsage: { minorFaults: number; majorFaults: number } | null = null;
   /** Failure injection: asked before each allocation; true lets it fail. */
@@ -183,7 +186,10 @@ export class MemoryManager {
       // What groups protect is protected also if it is clean.
       const dropped = this.groups.active ? 0 : this.dropCaches();
       const freed = dropped + reclaim(this, { target: RECLAIM_BATCH });
-      if (freed === 0 && this.onOom(mm) !== "retry") return pfn;
+      if (freed < LEAST_FRAMES) {
+        const outcome = this.onOom(mm);
+        if (outcome === "kill-current" || (outcome === "nobody" && freed === 0)) return pfn;
+      }
       pfn = this.frames.allocate(kind);
     }
     return pfn;

@@ -17,6 +17,13 @@ import { VM_LOCKED } from "./vma.ts";
 
 /** Frames that one call for a single frame tries to free (SWAP_CLUSTER_MAX). */
 export const RECLAIM_BATCH = 32;
+/**
+ * A machine in which fewer frames than this can be had is out of memory: Linux's smallest min watermark (128 KiB, should_reclaim_retry). Going on with less would never
+ * end: the page with an instruction and the page that it reads would take each other's place.
+ */
+export const LEAST_FRAMES = 32;
+/** The same for a memory group, which has no watermarks: what one instruction may need at once, two pages of code and two of data. */
+export const LEAST_OF_GROUP = 4;
 
 export interface ReclaimRequest {
   /** Frames to free. */
