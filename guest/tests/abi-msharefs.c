@@ -1,47 +1,7 @@
 /* abi-msharefs.c: the v3 file interface, as REFERENCE.md saw it on a real kernel with the series, with the differences that ABI.md lists at its end. */
-#include "region.h"
-#include <stdint.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
-#include <sys/resource.h>
+#include "msharefs.h"
 #include <sys/statfs.h>
-
-struct mshare_create_args {
-	uint64_t region_offset, size, offset;
-	uint32_t prot, flags;
-	int32_t fd;
-};
-struct mshare_unmap_args {
-	uint64_t region_offset, size;
-};
-#define CREATE_MAPPING _IOW('x', 0, struct mshare_create_args)
-#define UNMAP _IOW('x', 1, struct mshare_unmap_args)
-#define ALIGN (512UL * GIB)
-#define ANON_FIXED (MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED)
-#define DIR "/sys/fs/mshare"
-
-static long create_at(int fd, uint64_t at, uint64_t size, uint32_t prot, uint32_t flags, int object, uint64_t offset)
-{
-	struct mshare_create_args args = { at, size, offset, prot, flags, object };
-	return ioctl(fd, CREATE_MAPPING, &args);
-}
-static long unmap_at(int fd, uint64_t at, uint64_t size)
-{
-	struct mshare_unmap_args args = { at, size };
-	return ioctl(fd, UNMAP, &args);
-}
-static int sized(const char *name, uint64_t size)
-{
-	unlink(name);
-	int fd = open(name, O_CREAT | O_RDWR | O_EXCL, 0600);
-	if (fd < 0 || ftruncate(fd, (off_t)size))
-		printf("FAIL making %s: %s\n", name, error_name(errno)), exit(1);
-	return fd;
-}
-static void *window_of(int fd, uint64_t size, int prot)
-{
-	return mmap(NULL, size, prot, MAP_SHARED, fd, 0);
-}
+#include <sys/xattr.h>
 
 static void mounting(void)
 {
@@ -104,6 +64,10 @@ static void names(void)
 	expect_error(pread(fd, &st, 1, 0), EINVAL, "pread");
 	expect_error(lseek(fd, 0, SEEK_SET), ESPIPE, "lseek");
 	expect_error(fsync(fd), EINVAL, "fsync");
+	expect_error(setxattr(DIR "/b", "user.x", "1", 1, 0), EOPNOTSUPP, "an extended attribute");
+	expect_error(fgetxattr(fd, "trusted.x", &st, 1), EOPNOTSUPP, "a trusted one");
+	expect_error(setxattr(DIR, "user.x", "1", 1, 0), EOPNOTSUPP, "one of a directory");
+	expect_is(flistxattr(fd, NULL, 0), 0, "there are none");
 	close(fd);
 	unlink(DIR "/b");
 }
@@ -119,6 +83,7 @@ static void size(void)
 	for (unsigned i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
 		expect_error(ftruncate(fd, (off_t)wrong[i]), EINVAL, "ftruncate off the granule");
 	expect_error(ftruncate(fd, -1), EINVAL, "ftruncate to -1");
+	expect_error(ftruncate(fd, INT64_MAX), EINVAL, "ftruncate to 2^63 - 1, which is off the granule too");
 	expect_error(ftruncate(fd, 0), EINVAL, "ftruncate to 0");
 	expect_error(ftruncate(fd, 1L << 47), EFBIG, "ftruncate beyond 2^46");
 	expect_error(fallocate(fd, 0, ALIGN, ALIGN), EINVAL, "fallocate with an offset");

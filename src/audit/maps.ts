@@ -82,7 +82,7 @@ export function kindOf(vma: MapsVma): ObjectKind {
   const { name, shared, inode } = vma;
   if (inode === "0") return name === "[vdso]" || name.startsWith("[vvar") ? "kernel" : "private";
   if (name.startsWith("/anon_hugepage")) return "hugetlb";
-  if (name.startsWith("/mshare:")) return "mshare";
+  if (name.startsWith("/mshare:") || name.startsWith("/sys/fs/mshare/")) return "mshare";
   if (!shared) return "private file";
   if (name.startsWith("/SYSV")) return "sysv";
   if (name.startsWith("/memfd:")) return "memfd";

@@ -47,8 +47,8 @@ export function mremap(mm: Mm, addr: number, oldSize: number, newSize: number, f
     if (addr % size !== 0 || newAddr % size !== 0 || newLength > oldLength) return -EINVAL;
   }
   if (vma.window !== null) {
-    const end = Math.min(addr + oldLength, vma.end);
-    return vma.window.call(mm, vma, "mremap", addr, end, newLength);
+    if ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0) return -EINVAL;
+    return vma.window.call(mm, vma, "mremap", addr, addr + oldLength, newLength);
   }
   if ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0) return moveTo(mm, addr, oldLength, newLength, flags, newAddr);
   if (oldLength === newLength) return addr;

@@ -27,6 +27,7 @@ import {
   MSHARE_RDONLY,
 } from "./abi.ts";
 import { checkWindow, neededLevel } from "./hugetlb.ts";
+import type { MappedFile } from "./mapping.ts";
 import type { Region } from "./region.ts";
 import { type Slot, givenSlot, isFree, pickSlot } from "./slot.ts";
 import type { View } from "./view.ts";
@@ -42,6 +43,8 @@ export interface AttachRequest {
   readonly flags: number;
   /** The descriptor was opened for writing. */
   readonly writable: boolean;
+  /** Whose mmap(2) it is; none: mshare_attach. */
+  readonly file?: MappedFile;
 }
 
 const WINDOW_FLAGS =
@@ -66,7 +69,8 @@ export function attachWindow(region: Region, mm: Mm, request: AttachRequest): nu
   const view: View | null | number = (flags & (MSHARE_RDONLY | MSHARE_PRIVATE)) !== 0 ? region.ensureView() : null;
   if (typeof view === "number") return view;
   if ((vmFlags & VM_ACCOUNT) !== 0 && !mm.memory.commit(pages)) return -ENOMEM;
-  const place = { slotStart: slot.start, slotEnd: slot.slotEnd, offset, size, toEnd, flags };
+  const file = request.file ?? null;
+  const place = { slotStart: slot.start, slotEnd: slot.slotEnd, offset, size, toEnd, flags, file };
   const window = new MshareWindow(region, mm, region.host, view, place, size);
   const vma = new Vma(mm, slot.start, slot.start + size, vmFlags, offset / PAGE_SIZE, null);
   window.join(vma);

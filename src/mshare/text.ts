@@ -49,7 +49,7 @@ export function processText(mm: Mm): string {
   for (const vma of mm.vmas) {
     const window = windowOf(vma);
     if (window === null) continue;
-    text += `${hex(vma.start)}-${hex(vma.end)} ${permissions(vma.flags)} ${hex(window.offset)} ${window.name()}`;
+    text += `${hex(vma.start)}-${hex(vma.end)} ${permissions(vma.flags)} ${hex(window.offset)} ${window.region.name()}`;
     text += ` slot ${hex(window.slotStart)}-${hex(window.slotEnd)} links ${window.links}${kindOf(window)}\n`;
     if (!window.dead) for (const inner of window.host.vmas) text += innerLine(window, inner);
   }

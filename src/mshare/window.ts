@@ -12,6 +12,7 @@ import { zapTables } from "../mm/rmap.ts";
 import { VM_ACCOUNT, VM_DONTCOPY, VM_DONTDUMP, type Vma, type Window, type WindowCall } from "../mm/vma.ts";
 import { MSHARE_PASSTHROUGH, MSHARE_PRIVATE, MSHARE_RDONLY } from "./abi.ts";
 import type { LinkedWindow } from "./link.ts";
+import { type MappedFile, adviseMapping, remapMapping, syncMapping } from "./mapping.ts";
 import { populateWindow } from "./populate.ts";
 import { PrivatePart, forkCopies } from "./private.ts";
 import type { Region } from "./region.ts";
@@ -27,6 +28,8 @@ export interface WindowPlace {
   readonly toEnd: boolean;
   /** MSHARE_* of the attach. */
   readonly flags: number;
+  /** Whose mmap(2) attached it; null: mshare_attach. */
+  readonly file: MappedFile | null;
 }
 
 export class MshareWindow implements Window, LinkedWindow {
@@ -39,6 +42,7 @@ export class MshareWindow implements Window, LinkedWindow {
   readonly size: number;
   readonly toEnd: boolean;
   readonly flags: number;
+  readonly file: MappedFile | null;
   /** How much of the region it shows now; the length of its VMA. */
   length: number;
   /** Entries of the process's tables that point at the region's. */
@@ -62,18 +66,23 @@ export class MshareWindow implements Window, LinkedWindow {
     this.size = place.size;
     this.toEnd = place.toEnd;
     this.flags = place.flags;
+    this.file = place.file;
     this.length = length;
     this.privatePart = this.isPrivate && this.shared ? new PrivatePart(this) : null;
   }
 
   // What /proc/PID/maps shows.
-  readonly devMajor = 0;
-  readonly devMinor = 0x0f;
+  get devMajor(): number {
+    return this.file?.devMajor ?? 0;
+  }
+  get devMinor(): number {
+    return this.file?.devMinor ?? 0x0f;
+  }
   get inode(): number {
-    return this.region.inode;
+    return this.file?.inode ?? this.region.inode;
   }
   name(): string {
-    return this.region.name();
+    return this.file?.name() ?? this.region.name();
   }
 
   get hostStart(): number {
@@ -165,9 +174,13 @@ export class MshareWindow implements Window, LinkedWindow {
       case "mlock":
         return region.lock(offset, length, argument);
       case "munlock":
-        return region.unlock(offset, length);
-      case "msync":
-        return region.sync(offset, length, argument);
+        return this.#unlock(offset, length);
+      case "msync": {
+        const result = region.sync(offset, length, argument);
+        return this.file === null ? result : syncMapping(result, argument);
+      }
+      case "mremap":
+        return this.file === null ? -EINVAL : remapMapping(start, length, argument);
       case "munmap":
         return this.passthrough ? region.unmap(offset, length) : -EINVAL;
       case "mprotect":
@@ -177,7 +190,15 @@ export class MshareWindow implements Window, LinkedWindow {
     }
   }
 
+  #unlock(offset: number, length: number): number {
+    const result = this.region.unlock(offset, length);
+    // Holes of the region are none of a mapping of its file.
+    return this.file !== null && result === -ENOMEM ? 0 : result;
+  }
+
   #madvise(vma: Vma, start: number, end: number, advice: number): number {
+    const settled = this.file === null ? undefined : adviseMapping(vma, start, end, advice);
+    if (settled !== undefined) return settled;
     switch (advice) {
       case mman.MADV_DONTFORK:
         return this.#setFlags(vma, start, end, VM_DONTCOPY, 0);

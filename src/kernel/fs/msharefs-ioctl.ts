@@ -1,14 +1,19 @@
 // The calls of msharefs on an open region: the two ioctls of the v3 series, and mmap(2) as attach. Structures and numbers are the series'; the rules are those of
 // REFERENCE.md with the differences that ABI.md lists at its end.
-import { EACCES, EBADF, EEXIST, EFAULT, EINVAL, ENOMEM, ENOTTY, ENXIO, EOPNOTSUPP } from "../../base/errno.ts";
+import { EACCES, EBADF, EEXIST, EFAULT, EINVAL, ENOMEM, ENOTTY, ENXIO, EOPNOTSUPP, EPERM } from "../../base/errno.ts";
 import { TASK_SIZE } from "../../base/limits.ts";
 import { PAGE_SIZE, PGD_SIZE, alignUp, pageUp } from "../../base/numbers.ts";
+import { canDoMlock, mayExpandVm } from "../../mm/accounting.ts";
 import * as mman from "../../mm/constants.ts";
+import type { Mm } from "../../mm/mm.ts";
 import { copyFromUser } from "../../mm/usercopy.ts";
+import { VM_SHARED } from "../../mm/vma.ts";
 import { MSHARE_FIXED, MSHARE_POPULATE, MSHARE_RDONLY } from "../../mshare/abi.ts";
 import { attachWindow } from "../../mshare/attach.ts";
+import type { MappedFile } from "../../mshare/mapping.ts";
 import { RLIMIT_AS } from "../rlimit.ts";
 import type { Task } from "../task.ts";
+import { devMajor, devMinor } from "./abi.ts";
 import { HugetlbFile } from "./hugetlbfs.ts";
 import { RegionFile } from "./region-file.ts";
 
@@ -63,6 +68,7 @@ function createMapping(task: Task, file: RegionFile, arg: number): number {
   if (size > 0xffff_0000_0000_0000n) return -ENOMEM;
   const object = anonymous ? null : mappedObject(task, fd, prot, flags, Number(objOffset));
   if (typeof object === "number") return object;
+  if ((flags & mman.MAP_LOCKED) !== 0 && !canDoMlock(task.mm)) return -EPERM;
   const error = file.region.map({
     offset: Number(offset),
     size: Number(size),
@@ -110,10 +116,12 @@ export function mapRegion(task: Task, file: RegionFile, request: MapRequest): nu
   if ((flags & mman.MAP_HUGETLB) !== 0 || region.dead || region.size === 0) return -EINVAL;
   if (pageUp(length) !== region.size || offset !== 0) return -EINVAL;
   if ((prot & PROT_RWX) === 0) return -EINVAL;
-  const error = makeRoom(task, addr, region.size, flags);
-  if (error < 0) return error;
+  const place = checkPlace(task.mm, addr, region.size, flags);
+  if (place < 0) return place;
   if (!file.readable || ((prot & mman.PROT_WRITE) !== 0 && !file.writable)) return -EACCES;
-  const fixed = (flags & (mman.MAP_FIXED | mman.MAP_FIXED_NOREPLACE)) !== 0;
+  const room = makeRoom(task.mm, addr, region.size, flags);
+  if (room < 0) return room;
+  const fixed = isFixed(flags);
   const populate = (flags & (mman.MAP_POPULATE | mman.MAP_LOCKED)) !== 0;
   return attachWindow(region, task.mm, {
     offset: 0,
@@ -124,16 +132,43 @@ export function mapRegion(task: Task, file: RegionFile, request: MapRequest): nu
       (populate ? MSHARE_POPULATE : 0) |
       ((prot & mman.PROT_WRITE) === 0 ? MSHARE_RDONLY : 0),
     writable: file.writable,
+    file: asMapped(task, file),
   });
 }
 
-/** MAP_FIXED takes away what is there. 0, -EINVAL (off the granule), -ENOMEM (beyond the user half), -EEXIST, or munmap's errors. */
-function makeRoom(task: Task, addr: number, size: number, flags: number): number {
-  const fixed = (flags & (mman.MAP_FIXED | mman.MAP_FIXED_NOREPLACE)) !== 0;
-  if (!fixed) return 0;
+/** How maps shows a window on the file. */
+function asMapped(task: Task, file: RegionFile): MappedFile {
+  const { inode, path, region } = file;
+  const { vfs } = task.kernel;
+  return {
+    name: () => (path === null ? region.name() : vfs.pathName(path)),
+    devMajor: devMajor(inode.fs.dev),
+    devMinor: devMinor(inode.fs.dev),
+    inode: inode.ino,
+  };
+}
+
+const isFixed = (flags: number): boolean => (flags & (mman.MAP_FIXED | mman.MAP_FIXED_NOREPLACE)) !== 0;
+
+/** Whether MAP_FIXED may put it there: 0, -EINVAL (off the granule), -ENOMEM (beyond the user half), -EEXIST. Changes nothing. */
+function checkPlace(mm: Mm, addr: number, size: number, flags: number): number {
+  if (!isFixed(flags)) return 0;
   if (addr % PGD_SIZE !== 0) return -EINVAL;
   if (addr + size > TASK_SIZE) return -ENOMEM;
-  const { mm } = task;
-  if ((flags & mman.MAP_FIXED_NOREPLACE) !== 0) return mm.vmas.intersection(addr, addr + size) === null ? 0 : -EEXIST;
+  const isTaken = mm.vmas.intersection(addr, addr + size) !== null;
+  return (flags & mman.MAP_FIXED_NOREPLACE) !== 0 && isTaken ? -EEXIST : 0;
+}
+
+/** MAP_FIXED takes away what is there, unless RLIMIT_AS forbids the window all the same: 0, -ENOMEM, or munmap's errors. */
+function makeRoom(mm: Mm, addr: number, size: number, flags: number): number {
+  if (!isFixed(flags) || mm.vmas.intersection(addr, addr + size) === null) return 0;
+  if (!mayExpandVm(mm, VM_SHARED, (size - bytesIn(mm, addr, addr + size)) / PAGE_SIZE)) return -ENOMEM;
   return mm.munmap(addr, size);
+}
+
+/** Bytes of [start, end) that are mapped. */
+function bytesIn(mm: Mm, start: number, end: number): number {
+  let bytes = 0;
+  for (const vma of mm.vmas) bytes += Math.max(0, Math.min(vma.end, end) - Math.max(vma.start, start));
+  return bytes;
 }

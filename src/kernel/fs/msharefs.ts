@@ -26,6 +26,7 @@ export class MshareFs extends RamFs {
   override readonly root: MshareDir;
   /** Regions with a name here, or that once had one and are still in use. */
   readonly regions = new Set<Region>();
+  override readonly keepsXattrs = false;
 
   constructor(kernel: Kernel, devMinor: number) {
     super(kernel.memory, { devMinor, now: () => kernel.clock.realtime(), type: "msharefs" });
@@ -86,12 +87,17 @@ class MshareDir extends RamDir {
   }
 }
 
-/** `mshare_info`: the granule in decimal. */
+/** `mshare_info`: the granule in decimal. Its size can be set and means nothing (simple_setattr). */
 class InfoInode extends Inode {
+  #size = 0;
   constructor(fs: MshareFs) {
     super(fs, S_IFREG | 0o444);
   }
-  override truncate(): number {
+  override get size(): number {
+    return this.#size;
+  }
+  override truncate(size: number): number {
+    this.#size = size;
     return 0;
   }
   override open(_task: Task, path: Path, flags: number): OpenFile {
@@ -112,8 +118,8 @@ class InfoFile extends OpenFile {
     if (pos === undefined) this.pos += bytes.length;
     return bytes;
   }
-  override truncate(): number {
-    return this.writable ? 0 : -EINVAL;
+  override truncate(size: number): number {
+    return this.writable ? this.inode!.truncate(size) : -EINVAL;
   }
   override mmap(): number {
     return -ENODEV;
@@ -137,10 +143,10 @@ export class MshareInode extends Inode {
   override get size(): number {
     return this.region.size;
   }
-  /** Once, to a multiple of the granule. */
+  /** Once, to a multiple of the granule. (The largest size of all arrives here as 2^63, since it has no Number of its own.) */
   override truncate(size: number): number {
     const { region } = this;
-    if (size <= 0 || size % MSHAREFS_GRANULE !== 0 || region.size !== 0) return -EINVAL;
+    if (size <= 0 || size === 2 ** 63 || size % MSHAREFS_GRANULE !== 0 || region.size !== 0) return -EINVAL;
     if (size > MSHARE_MAX_SIZE) return -EFBIG;
     const error = region.setSize(size);
     if (error === 0) this.mtime = this.ctime = this.fs.now();

@@ -29,6 +29,7 @@ export class RamFs extends Filesystem implements PageQuota {
   /** What a name adds to the size of its directory (BOGO_DIRENT_SIZE of mm/shmem.c). */
   readonly direntSize: number = 20;
   readonly hasSymlinks: boolean = true;
+  readonly keepsXattrs: boolean = true;
   #pages = 0;
 
   constructor(

@@ -66,7 +66,7 @@ function check(task: Task, path: Path, name: string, mask: number): number {
   if (!keepsXattrs(inode)) return -EOPNOTSUPP;
   return dot + 1 === name.length ? -EINVAL : 0;
 }
-const keepsXattrs = (inode: Inode): boolean => inode.fs instanceof RamFs;
+const keepsXattrs = (inode: Inode): boolean => inode.fs instanceof RamFs && inode.fs.keepsXattrs;
 
 function set(task: Task, args: Args, form: Form): SyscallResult {
   const flags = args.u32(4);

@@ -46,7 +46,7 @@ function backing(vma: Vma): string {
 /** The last column (get_vma_name); "" for plain anonymous memory. */
 export function vmaName(mm: Mm, vma: Vma): string {
   const window = windowOf(vma);
-  if (window !== null) return window.name();
+  if (window !== null) return mangle(window.name(), "\n");
   if (vma.name !== null) return vma.name;
   const { file, anonName } = vma;
   if (file instanceof SpecialFile) return file.name();
