@@ -141,6 +141,36 @@ static void locking(void)
 	expect_is(ended(pid), 0, "MAP_LOCKED by who may lock nothing: EPERM");
 }
 
+/* What keeps a mount in use is what was opened through it, as with any file system. */
+static void mounts(void)
+{
+	mkdir("/tmp/bound", 0755);
+	mkdir("/tmp/files", 0755);
+	expect_is(mount(DIR, "/tmp/bound", NULL, MS_BIND, NULL), 0, "mounted in a second place");
+	expect_is(umount("/tmp/bound"), 0, "which the window does not use");
+	mount(DIR, "/tmp/bound", NULL, MS_BIND, NULL);
+	int other = open("/tmp/bound/mapping", O_RDWR);
+	char *window = mmap(NULL, ALIGN, RW, MAP_SHARED, other, 0);
+	close(other);
+	expect_error(umount("/tmp/bound"), EBUSY, "this one does");
+	munmap(window, ALIGN);
+	expect_is(umount("/tmp/bound"), 0, "until it is unmapped");
+	expect_error(umount(DIR), EBUSY, "the first place is in use");
+	expect_error(mount(NULL, DIR, NULL, MS_REMOUNT, "size=1"), EINVAL, "remounting with an option");
+	expect_is(mount(NULL, DIR, NULL, MS_REMOUNT | MS_BIND | MS_NOEXEC, NULL), 0, "remounting noexec");
+	expect_error(mmap(NULL, ALIGN, RW | PROT_EXEC, MAP_SHARED, fd, 0), EPERM, "PROT_EXEC then");
+	expect_is(mount(NULL, DIR, NULL, MS_REMOUNT | MS_BIND, NULL), 0, "and back");
+
+	mount("tmpfs", "/tmp/files", "tmpfs", 0, NULL);
+	int file = open("/tmp/files/object", O_CREAT | O_RDWR, 0600);
+	expect_is(ftruncate(file, PAGE), 0, "a file");
+	create_at(fd, 16 * MIB, PAGE, RW, MAP_SHARED | MAP_FIXED, file, 0);
+	close(file);
+	expect_error(umount("/tmp/files"), EBUSY, "a region keeps the mounts of its objects");
+	unmap_at(fd, 16 * MIB, PAGE);
+	expect_is(umount("/tmp/files"), 0, "until they are unmapped");
+}
+
 int main(void)
 {
 	catch_faults();
@@ -156,5 +186,6 @@ int main(void)
 	holes();
 	failing();
 	locking();
+	mounts();
 	return failures != 0;
 }

@@ -60,9 +60,13 @@ export abstract class Filesystem {
     return this.nextIno++;
   }
   abstract statfs(): StatFs;
-  /** Something other than open files is in use: it cannot be unmounted. */
+  /** Something other than open and mapped files is in use: it cannot be unmounted. */
   get busy(): boolean {
     return false;
+  }
+  /** mount(2) with MS_REMOUNT and these options: 0 or -errno. */
+  remount(_options: string): number {
+    return 0;
   }
   /** The last mount is gone: give back what the file system holds. */
   release(): void {}

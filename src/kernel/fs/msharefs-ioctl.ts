@@ -15,7 +15,9 @@ import { RLIMIT_AS } from "../rlimit.ts";
 import type { Task } from "../task.ts";
 import { devMajor, devMinor } from "./abi.ts";
 import { HugetlbFile } from "./hugetlbfs.ts";
+import { MNT_NOEXEC, type Path, namelessPath } from "./inode.ts";
 import { RegionFile } from "./region-file.ts";
+import type { Vfs } from "./vfs.ts";
 
 /** _IOW('x', 0, struct mshare_create) and _IOW('x', 1, struct mshare_unmap). */
 const MSHAREFS_CREATE_MAPPING = 0x40287800;
@@ -110,6 +112,7 @@ export interface MapRequest {
 export function mapRegion(task: Task, file: RegionFile, request: MapRequest): number {
   const { addr, length, prot, flags, offset } = request;
   const { region } = file;
+  const path = file.path ?? namelessPath(file.inode);
   const type = flags & mman.MAP_TYPE;
   if (length === 0 || (type !== mman.MAP_SHARED && type !== mman.MAP_SHARED_VALIDATE)) return -EINVAL;
   if (type === mman.MAP_SHARED_VALIDATE && (flags & ~mman.LEGACY_MAP_MASK) !== 0) return -EOPNOTSUPP;
@@ -119,6 +122,7 @@ export function mapRegion(task: Task, file: RegionFile, request: MapRequest): nu
   const place = checkPlace(task.mm, addr, region.size, flags);
   if (place < 0) return place;
   if (!file.readable || ((prot & mman.PROT_WRITE) !== 0 && !file.writable)) return -EACCES;
+  if ((prot & mman.PROT_EXEC) !== 0 && (path.mount.flags & MNT_NOEXEC) !== 0) return -EPERM;
   const room = makeRoom(task.mm, addr, region.size, flags);
   if (room < 0) return room;
   const fixed = isFixed(flags);
@@ -132,20 +136,30 @@ export function mapRegion(task: Task, file: RegionFile, request: MapRequest): nu
       (populate ? MSHARE_POPULATE : 0) |
       ((prot & mman.PROT_WRITE) === 0 ? MSHARE_RDONLY : 0),
     writable: file.writable,
-    file: asMapped(task, file),
+    file: new RegionMapping(path, task.kernel.vfs),
   });
 }
 
-/** How maps shows a window on the file. */
-function asMapped(task: Task, file: RegionFile): MappedFile {
-  const { inode, path, region } = file;
-  const { vfs } = task.kernel;
-  return {
-    name: () => (path === null ? region.name() : vfs.pathName(path)),
-    devMajor: devMajor(inode.fs.dev),
-    devMinor: devMinor(inode.fs.dev),
-    inode: inode.ino,
-  };
+/** A named region as its windows show it: the file whose mmap(2) attached them, which keeps its mount in use. */
+export class RegionMapping implements MappedFile {
+  readonly path: Path;
+  readonly #vfs: Vfs;
+  constructor(path: Path, vfs: Vfs) {
+    this.path = path;
+    this.#vfs = vfs;
+  }
+  name(): string {
+    return this.#vfs.pathName(this.path);
+  }
+  get devMajor(): number {
+    return devMajor(this.path.inode.fs.dev);
+  }
+  get devMinor(): number {
+    return devMinor(this.path.inode.fs.dev);
+  }
+  get inode(): number {
+    return this.path.inode.ino;
+  }
 }
 
 const isFixed = (flags: number): boolean => (flags & (mman.MAP_FIXED | mman.MAP_FIXED_NOREPLACE)) !== 0;

@@ -39,10 +39,13 @@ export class MshareFs extends RamFs {
   override statfs(): StatFs {
     return plainStatFs(MSHARE_MAGIC);
   }
-  /** Windows on its regions keep it from being unmounted, as open files do. */
+  /** Windows of mshare_attach keep it from being unmounted, as files that are open or mapped do. */
   override get busy(): boolean {
-    for (const region of this.regions) if (region.windows.size > 0) return true;
+    for (const region of this.regions) for (const window of region.windows) if (window.file === null) return true;
     return false;
+  }
+  override remount(options: string): number {
+    return options === "" ? 0 : -EINVAL;
   }
 }
 

@@ -4,9 +4,13 @@ import { EBUSY, EINVAL, ENODEV, ENOENT, ENOTDIR, EPERM } from "../../base/errno.
 import { PAGE_SIZE } from "../../base/numbers.ts";
 import { PATH_MAX } from "../../base/limits.ts";
 import { copyFromUser, readString } from "../../mm/usercopy.ts";
+import type { Vma } from "../../mm/vma.ts";
+import { windowOf } from "../../mshare/usage.ts";
 import { AT_FDCWD, bytesToString, isRegular } from "../fs/abi.ts";
 import { type Filesystem, MNT_NODEV, MNT_NOEXEC, MNT_NOSUID, MNT_RDONLY, type Mount, type Path } from "../fs/inode.ts";
+import { RegionMapping } from "../fs/msharefs-ioctl.ts";
 import { CAP_SYS_ADMIN } from "../fs/permission.ts";
+import { FileMapping } from "../fs/regular.ts";
 import type { Kernel } from "../kernel.ts";
 import type { Task } from "../task.ts";
 import type { Args, SyscallEntry, SyscallResult } from "./table.ts";
@@ -68,8 +72,9 @@ function mount(task: Task, args: Args): SyscallResult {
     if (!isRoot) return -EINVAL;
     const wouldBreak = flags & MS_RDONLY && !(flags & MS_BIND) && !at.mount.readOnly;
     if (wouldBreak && writtenTo(task.kernel, at.mount.fs)) return -EBUSY;
-    at.mount.flags = mountFlags(flags);
-    return 0;
+    const error = flags & MS_BIND ? 0 : at.mount.fs.remount(options);
+    if (error === 0) at.mount.flags = mountFlags(flags);
+    return error;
   }
   if (flags & MS_BIND) return bind(task, source, at);
   if (flags & MS_PROPAGATION) return isRoot ? 0 : -EINVAL;
@@ -133,14 +138,24 @@ function umount2(task: Task, args: Args): SyscallResult {
   return error;
 }
 
-/** Somebody has a file of a mount that `wanted` chooses open, or is there. */
+/** Somebody has a file of a mount that `wanted` chooses open or mapped, or is there. */
 function inUse(kernel: Kernel, wanted: (mount: Mount) => boolean): boolean {
   for (const task of kernel.tasks.values()) {
     const fs = task.fsOrNull;
     if (fs && (wanted(fs.cwd.mount) || wanted(fs.root.mount))) return true;
     for (const [, file] of task.filesOrNull?.entries() ?? []) if (file.path && wanted(file.path.mount)) return true;
   }
+  for (const mm of kernel.memory.mms)
+    for (const vma of mm.vmas) {
+      const path = mappedPath(vma);
+      if (path && wanted(path.mount)) return true;
+    }
   return false;
+}
+function mappedPath(vma: Vma): Path | null {
+  const window = windowOf(vma);
+  if (window !== null) return window.file instanceof RegionMapping ? window.file.path : null;
+  return vma.file instanceof FileMapping ? vma.file.file.path : null;
 }
 /** Somebody has a file of `fs` open for writing. */
 function writtenTo(kernel: Kernel, fs: Filesystem): boolean {
