@@ -74,6 +74,7 @@ static void slots(void)
 	char *window = mshare_attach(fd, 0, 0, place, MSHARE_FIXED);
 	expect(window == place, "a window of one page");
 	expect_error(mmap(window + PAGE, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED ? -1 : 0, EINVAL, "MAP_FIXED into the rest of its slot");
+	expect_error((long)mmap(window + PAGE, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0), EEXIST, "MAP_FIXED_NOREPLACE there");
 	char *hint = mmap(window + 16 * PAGE, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	expect(hint != MAP_FAILED && (hint < place || hint >= place + GRANULE), "a hint into it is not taken");
 	munmap(hint, PAGE);

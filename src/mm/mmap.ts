@@ -124,6 +124,10 @@ export function mmap(mm: Mm, request: MmapRequest): number {
   return address;
 }
 
+/** Nothing is mapped in [start, end), and no window has kept it free for itself. */
+const isUnused = (mm: Mm, start: number, end: number): boolean =>
+  mm.vmas.intersection(start, end) === null && checkSlots(mm, start, end) === 0;
+
 function doMmap(mm: Mm, request: MmapRequest): number {
   const { file, prot, unmappable } = request;
   let { flags } = request;
@@ -143,7 +147,7 @@ function doMmap(mm: Mm, request: MmapRequest): number {
     ? hugeArea(mm, length, { object: file?.object ?? kindOf(flags), offset: request.offset })
     : mm.getUnmappedArea({ addr: hint, length, fixed, align: huge?.size ?? PAGE_SIZE });
   if (addr < 0) return addr;
-  if ((flags & MAP_FIXED_NOREPLACE) !== 0 && mm.vmas.intersection(addr, addr + length) !== null) return -EEXIST;
+  if ((flags & MAP_FIXED_NOREPLACE) !== 0 && !isUnused(mm, addr, addr + length)) return -EEXIST;
   if ((flags & MAP_LOCKED) !== 0 && !canDoMlock(mm)) return -EPERM;
   if (!mlockFutureOk(mm, vmFlags, length)) return -EAGAIN;
 

@@ -466,11 +466,7 @@ export class Region {
 
   #isHole(offset: number, size: number): boolean {
     const start = this.hostAddress(offset);
-    for (const vma of this.host.vmas) {
-      if (vma.start >= start + size) return true;
-      if (vma.end > start) return false;
-    }
-    return true;
+    return this.host.vmas.intersection(start, start + size) === null;
   }
 
   /** An offset with `size` free bytes: the hint if it fits there, else the first. -ENOMEM if there is none. */
