@@ -12,6 +12,7 @@ static void mounting(void)
 	expect_is(mount("msharefs", DIR, "msharefs", 0, NULL), 0, "mount");
 	stat(DIR, &st);
 	expect_is(st.st_mode, S_IFDIR | 0777, "the root is 0777");
+	expect_is(st.st_size, 0, "names do not count for its size");
 	statfs(DIR, &fs);
 	expect_is(fs.f_type, 0x4d534852, "f_type");
 	expect_is(fs.f_bsize, 4096, "f_bsize");

@@ -167,6 +167,25 @@ function futexArgument({ task, args, i }: ArgContext): string | undefined {
   return takesTime ? struct(task, args.ptr(i), 16, (v) => timeText(v, 0, "nsec")) : `${args.u32(i)}`;
 }
 
+/** What an ioctl points at, of those of msharefs. */
+function ioctlArgument({ task, args, i }: ArgContext): string {
+  const addr = args.ptr(i);
+  const range = (v: DataView): string =>
+    `region_offset=${hex(v.getBigUint64(0, true))}, size=${v.getBigUint64(8, true)}`;
+  switch (names.IOCTLS[args.u32(i - 1)]) {
+    case "MSHAREFS_CREATE_MAPPING":
+      return struct(task, addr, 40, (v) => {
+        const prot = flagText(v.getUint32(24, true), names.PROT_FLAGS, "PROT_NONE");
+        const flags = flagText(v.getUint32(28, true), names.MAP_FLAGS);
+        return `{${range(v)}, offset=${v.getBigUint64(16, true)}, prot=${prot}, flags=${flags}, fd=${v.getInt32(32, true)}}`;
+      });
+    case "MSHAREFS_UNMAP":
+      return struct(task, addr, 16, (v) => `{${range(v)}}`);
+    default:
+      return pointer(addr);
+  }
+}
+
 /** What follows fcntl's command. */
 function fcntlArgument({ args, i }: ArgContext): string | undefined {
   switch (names.FCNTLS[args.i32(i - 1)]) {
@@ -274,6 +293,7 @@ const INPUTS: Readonly<Record<string, Show>> = {
   futexarg: futexArgument,
   fcntlarg: fcntlArgument,
   ioctl: ({ args, i }) => names.IOCTLS[args.u32(i)] ?? hex(args.u32(i)),
+  ioctlarg: ioctlArgument,
   grnd: ({ args, i }) => flagText(args.u32(i), names.GRND_FLAGS),
   rlimit: ({ args, i }) => nameOr(names.RLIMITS, args.i32(i)),
   rlim: ({ task, args, i }) => rlimitText(task, args.ptr(i)),

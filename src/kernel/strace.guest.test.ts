@@ -85,4 +85,34 @@ describe.skipIf(skip !== false)("strace", () => {
       "[pid     3] +++ exited with 3 +++",
     ]);
   });
+
+  test("the ioctls of msharefs", async () => {
+    const program = buildGuest(`
+#include <fcntl.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <unistd.h>
+int main(void)
+{
+	struct { uint64_t region_offset, size, offset; uint32_t prot, flags; int32_t fd; } map = { 4096, 8192, 0, 3, 0x31, -1 };
+	uint64_t range[2] = { 4096, 8192 };
+	mount("msharefs", "/sys/fs/mshare", "msharefs", 0, 0);
+	int fd = open("/sys/fs/mshare/a", O_RDWR | O_CREAT, 0600);
+	if (ftruncate(fd, 512L << 30)) return 1;
+	ioctl(fd, 0x40287800, &map);
+	ioctl(fd, 0x40107801, range);
+	ioctl(fd, 0x40107801, 0);
+	return 0;
+}
+`);
+    const lines: string[] = [];
+    await runGuest(program, { strace: (line) => lines.push(line) });
+    const object = "offset=0, prot=PROT_READ|PROT_WRITE, flags=MAP_SHARED|MAP_FIXED|MAP_ANONYMOUS, fd=-1";
+    expect(lines.filter((line) => line.startsWith("ioctl(3"))).toEqual([
+      `ioctl(3, MSHAREFS_CREATE_MAPPING, {region_offset=0x1000, size=8192, ${object}}) = 0`,
+      "ioctl(3, MSHAREFS_UNMAP, {region_offset=0x1000, size=8192}) = 0",
+      "ioctl(3, MSHAREFS_UNMAP, NULL)          = -1 EFAULT (Bad address)",
+    ]);
+  });
 });

@@ -27,6 +27,7 @@ export class MshareFs extends RamFs {
   /** Regions with a name here, or that once had one and are still in use. */
   readonly regions = new Set<Region>();
   override readonly keepsXattrs = false;
+  override readonly direntSize = 0;
 
   constructor(kernel: Kernel, devMinor: number) {
     super(kernel.memory, { devMinor, now: () => kernel.clock.realtime(), type: "msharefs" });

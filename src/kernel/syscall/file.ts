@@ -431,7 +431,7 @@ function counting(way: "read" | "write", handler: Handler): Handler {
 }
 
 export const fileCalls: readonly SyscallEntry[] = [
-  { nr: 29, name: "ioctl", handler: ioctl, args: "fd ioctl ptr" },
+  { nr: 29, name: "ioctl", handler: ioctl, args: "fd ioctl ioctlarg" },
   { nr: 46, name: "ftruncate", handler: ftruncate, args: "fd off" },
   { nr: 47, name: "fallocate", handler: fallocate, args: "fd hex off off" },
   { nr: 62, name: "lseek", handler: lseek, args: "fd off whence" },
