@@ -5,7 +5,7 @@
 import { EFAULT, ENOMEM } from "../base/errno.ts";
 import { TASK_SIZE } from "../base/limits.ts";
 import { PAGE_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
-import { PTE_A, PTE_D, PTE_V, PTE_W, makePte } from "../machine/pte.ts";
+import { PTE_A, PTE_D, PTE_W, makePte } from "../machine/pte.ts";
 import { ACCESS_EXECUTE, ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import { prepareAnonVma } from "./anon-vma.ts";
 import { BUS_ADRERR, FAULT_AROUND_PAGES, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGSEGV } from "./constants.ts";
@@ -16,7 +16,16 @@ import { isHugetlb, poolOf } from "./hugetlb-vma.ts";
 import { denyHugetlbWriting, privateHugetlbWrite } from "./hugetlb-window.ts";
 import type { Mm } from "./mm.ts";
 import { PAGE_NOMEM, ShmemObject } from "./object.ts";
-import { PTE_PRESENT, ensureTable, findTable, leafIndex, protectionBits, readLeaf } from "./page-table.ts";
+import {
+  PTE_PRESENT,
+  dropUnusedTable,
+  ensureTable,
+  findTable,
+  leafIndex,
+  permits,
+  protectionBits,
+  readLeaf,
+} from "./page-table.ts";
 import { countRss } from "./rmap.ts";
 import { bringInHuge } from "./shmem-huge.ts";
 import { expandStack } from "./stack.ts";
@@ -255,13 +264,6 @@ function denyWriting(mm: Mm, va: number, hostVma: Vma): void {
   }
 }
 
-/** Whether a leaf entry lets the access through as it is. */
-export function permits(pte: number, access: number): boolean {
-  if ((pte & PTE_V) === 0) return false;
-  // ACCESS_READ, WRITE, EXECUTE are 1, 2, 4; PTE_R, W, X are 2, 4, 8.
-  return (pte & (access << 1)) === access << 1;
-}
-
 /**
  * handle_pte_fault: makes page `va` of the tables of `space` present for `access`, by the rules of `vma`, in which the address is `va + shift`.
  * The page counts for `rss` (null: for nobody). The rights have been checked, except for forced access, which leaves the entry unwritable.
@@ -270,7 +272,8 @@ export function resolvePage(space: Mm, va: number, vma: Vma, shift: number, acce
   if (isHugetlb(vma)) return HUGETLB_OUTCOMES[hugetlbFault(space, va, vma, shift, access, rss)];
   const { ram } = space.memory;
   let table = findTable(ram, space.root, va);
-  if (table === 0) {
+  const isNew = table === 0;
+  if (isNew) {
     const huge = hugeFault(space, va, vma, shift, access, rss);
     if (huge === "done") return MINOR;
     if (huge === "oom") return OOM;
@@ -282,10 +285,11 @@ export function resolvePage(space: Mm, va: number, vma: Vma, shift: number, acce
   const write = (access & ACCESS_WRITE) !== 0;
   if (pte === 0) {
     if (vma.object === null) return anonymousPage(space, va, vma, table, index, access, rss);
-    if (!write) return readPage(space, va, vma, shift, table, index, rss);
-    return (vma.flags & VM_SHARED) !== 0
-      ? sharedPage(space, va, vma, shift, table, index, rss)
-      : copyPage(space, va, vma, shift, table, index, rss);
+    const resolve = !write ? readPage : (vma.flags & VM_SHARED) !== 0 ? sharedPage : copyPage;
+    const outcome = resolve(space, va, vma, shift, table, index, rss);
+    // A page that is not to be had takes no table (Linux enters it in finish_fault): a huge page may come here later.
+    if (outcome === BUS && isNew) dropUnusedTable(space, va);
+    return outcome;
   }
   if (isSwapPte(pte)) return swapIn(space, va, vma, shift, table, index, access);
   if (write && (pte & PTE_W) === 0) return writeProtected(space, va, vma, shift, table, index, pte, rss);
@@ -373,7 +377,7 @@ const chargedPage = (vma: Vma, pageIndex: number): Pfn | number =>
 
 function bringIn(vma: Vma, pageIndex: number): Pfn | number {
   const object = vma.object!;
-  if (object instanceof ShmemObject && pageIndex * PAGE_SIZE < object.size) bringInHuge(object, pageIndex, vma);
+  if (object instanceof ShmemObject) bringInHuge(object, pageIndex, vma);
   return object.page(pageIndex);
 }
 
@@ -490,10 +494,4 @@ function writeProtected(
   gather.release(old);
   gather.finish();
   return MINOR;
-}
-
-/** The present leaf entry at `va` of the process's view (through links), or 0. */
-export function presentLeaf(mm: Mm, va: number): number {
-  const pte = readLeaf(mm.memory.ram, mm.root, va);
-  return (pte & PTE_PRESENT) !== 0 ? pte : 0;
 }

@@ -12,7 +12,8 @@ import type { Mm } from "./mm.ts";
 import { PTE_PRESENT, findTable, leafIndex, nextMappedAddress, readLeaf } from "./page-table.ts";
 import { madvisePopulate } from "./populate.ts";
 import { pageOut } from "./reclaim.ts";
-import { zapRange } from "./rmap.ts";
+import { zapRange, zapSwapEntry } from "./rmap.ts";
+import { isSwapPte } from "./swap.ts";
 import { collapseRange } from "./collapse.ts";
 import { ageHuge, freeHugeLazily } from "./thp-advice.ts";
 import { hugeLeafWord } from "./thp-split.ts";
@@ -282,8 +283,8 @@ function unmapPage(vma: Vma, va: number): void {
 }
 
 /**
- * MADV_FREE: marks pages that only this mm has; they may be taken when memory is short, unless they are written first. Nothing is taken
- * before that, so the contents stay readable, as they mostly do in Linux.
+ * MADV_FREE: marks pages that only this mm has; they may be taken when memory is short, unless they are written first. Nothing in memory is
+ * taken before that, so its contents stay readable, as they mostly do in Linux; what is in swap goes at once.
  */
 function freeLazily(vma: Vma, start: number, end: number): void {
   const { mm } = vma;
@@ -297,6 +298,7 @@ function freeLazily(vma: Vma, start: number, end: number): void {
     const stop = table === 0 ? 0 : leafIndex(va) + (Math.min(next, end) - va) / PAGE_SIZE;
     for (let index = leafIndex(va); index < stop; index++) {
       const pte = ram.readPte(table, index);
+      if (isSwapPte(pte)) zapSwapEntry(mm, (table << 10) + 2 * index);
       if ((pte & PTE_PRESENT) === 0) continue;
       const pfn = (pte >>> 10) as Pfn;
       if (frames.kind[pfn] !== KIND_ANON || frames.mapcount[pfn] !== 1) continue;

@@ -2,9 +2,9 @@
 import { EINVAL, ENOMEM } from "../base/errno.ts";
 import { TASK_SIZE } from "../base/limits.ts";
 import { PAGE_SIZE } from "../base/numbers.ts";
-import { presentLeaf } from "./fault.ts";
 import { isHugetlb } from "./hugetlb-vma.ts";
 import type { Mm } from "./mm.ts";
+import { presentLeaf } from "./page-table.ts";
 import type { Vma, VmFile } from "./vma.ts";
 
 /** Whether the caller may not know what of a file is cached: then all of it counts as in memory (can_do_mincore). */

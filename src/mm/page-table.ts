@@ -121,6 +121,19 @@ export function readLeaf(ram: Ram, root: Pfn, va: number): number {
   return isHugeLeaf(pmd) ? pageOfHugeLeaf(pmd, leafIndex(va)) : 0;
 }
 
+/** The present leaf entry at `va` of the process's view (through links), or 0. */
+export function presentLeaf(mm: Mm, va: number): number {
+  const pte = readLeaf(mm.memory.ram, mm.root, va);
+  return (pte & PTE_PRESENT) !== 0 ? pte : 0;
+}
+
+/** Whether a leaf entry lets the access through as it is. */
+export function permits(pte: number, access: number): boolean {
+  if ((pte & PTE_V) === 0) return false;
+  // ACCESS_READ, WRITE, EXECUTE are 1, 2, 4; PTE_R, W, X are 2, 4, 8.
+  return (pte & (access << 1)) === access << 1;
+}
+
 /** The first address in [va, end) that a level-0 table covers, or `end`. Skips what has no tables at the highest level possible. */
 export function nextTableAddress(ram: Ram, root: Pfn, va: number, end: number): number {
   return nextAddress(ram, root, va, end, isTable);
@@ -223,6 +236,16 @@ export function dropEmptyTable(mm: Mm, table: Pfn, index: number, level: number)
   mm.tableBytes -= PAGE_SIZE;
   frames.put(child);
   return true;
+}
+
+/** Takes the last-level table of `va` away if it has no entry. */
+export function dropUnusedTable(mm: Mm, va: number): void {
+  const { ram } = mm.memory;
+  const table = findTable(ram, mm.root, va);
+  if (table === 0) return;
+  for (let i = 0; i < ENTRIES; i++) if (ram.readPte(table, i) !== 0) return;
+  const word = pmdWord(ram, mm.root, va);
+  dropEmptyTable(mm, tableOfWord(word), indexOfWord(word), 1);
 }
 
 /**

@@ -54,6 +54,20 @@ describe("swap", () => {
     space.check();
   });
 
+  it("MADV_FREE gives up what is there, but not what a child has", () => {
+    const space = small(200);
+    space.map(0, 64);
+    for (let page = 0; page < 64; page++) space.write(page, 5);
+    expect(space.mm.madvise(ARENA, 64 * P, mman.MADV_PAGEOUT)).toBe(0);
+    const child = space.mm.fork();
+    if (typeof child === "number") throw new Error("no memory");
+    expect(space.mm.madvise(ARENA, 32 * P, mman.MADV_FREE)).toBe(0);
+    expect([space.mm.swapPages, child.swapPages, space.memory.swap!.used]).toEqual([32, 64, 64]);
+    expect([space.read(31), space.read(32), space.read(31, child)]).toEqual([0, 5, 5]);
+    child.put();
+    expect(space.check(space.memory.swap!.used)).toBe(31);
+  });
+
   it("gives out of memory when it is full too", () => {
     const space = small(100, 30);
     space.map(0, 300);

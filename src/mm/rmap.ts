@@ -30,6 +30,14 @@ export function countRss(mm: Mm, kind: number, delta: number): void {
   else if (kind === KIND_SHMEM) mm.rssShmem += delta;
 }
 
+/** Takes the swap entry at `word` out, with its slot. */
+export function zapSwapEntry(mm: Mm, word: number): void {
+  const { ram, swap } = mm.memory;
+  swap!.put(swapSlot(ram.u32[word]));
+  ram.u32[word] = 0;
+  mm.swapPages--;
+}
+
 /** Takes all pages of [start, end) of a VMA out of the page tables, and out of the mirrors of its mm. */
 export function zapRange(
   vma: Vma,
@@ -68,11 +76,7 @@ export function zapTables(mm: Mm, start: number, end: number, gather: Gather, mo
       const word = (table << 10) + 2 * index;
       const pte = u32[word];
       if ((pte & PTE_PRESENT) === 0) {
-        if (pte !== 0 && mode !== "shared only" && isSwapPte(pte)) {
-          u32[word] = 0;
-          mm.memory.swap!.put(swapSlot(pte));
-          mm.swapPages--;
-        }
+        if (pte !== 0 && mode !== "shared only" && isSwapPte(pte)) zapSwapEntry(mm, word);
         continue;
       }
       const pfn = (pte >>> 10) as Pfn;

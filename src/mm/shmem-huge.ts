@@ -15,6 +15,8 @@ export function bringInHuge(object: ShmemObject, index: number, vma: Vma | null,
   const { memory } = object;
   const { thp, stat } = memory;
   if (object.pages.get(index) !== 0 || object.isSwapped(index)) return;
+  // A fault beyond the end finds nothing and makes nothing; a write is about to move the end.
+  if (vma !== null && index * PAGE_SIZE >= object.size) return;
   if (!thp.allowsShmem(object, index, vma, { writeEnd, force: false })) return;
   if (vma !== null && hugeStart(vma, vma.addressOf(index)) < 0) return;
   const first = index - (index % BLOCK_FRAMES);

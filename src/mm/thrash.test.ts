@@ -3,9 +3,8 @@
 import { expect, test } from "vitest";
 import { ACCESS_EXECUTE, ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import { MAP_PRIVATE, PROT_EXEC, PROT_READ } from "./constants.ts";
-import { permits } from "./fault.ts";
 import { FileObject } from "./file-object.ts";
-import { readLeaf } from "./page-table.ts";
+import { permits, readLeaf } from "./page-table.ts";
 import { ARENA, P, TestFile, TestSpace } from "./test-space.ts";
 
 /** Pages [0, 2) of the arena: a program's file, code and constants. What follows: private memory. */

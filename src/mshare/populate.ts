@@ -2,7 +2,7 @@
 import { EFAULT, EINVAL, ENOMEM } from "../base/errno.ts";
 import { PAGE_SIZE } from "../base/numbers.ts";
 import { SEGV_MAPERR, SIGBUS } from "../mm/constants.ts";
-import { permits, presentLeaf } from "../mm/fault.ts";
+import { permits, presentLeaf } from "../mm/page-table.ts";
 import type { Mm } from "../mm/mm.ts";
 import { allowsPopulate } from "../mm/populate.ts";
 import type { MshareWindow } from "./window.ts";
