@@ -63,6 +63,20 @@ describe("mremap", () => {
     expect(space.memory.committed()).toBe(2);
   });
 
+  it("what DONTUNMAP copies merges with its neighbours, but not with the VMA that it comes from", () => {
+    const space = new TestSpace();
+    const copy = (from: number, to: number): string[] => {
+      expect(space.mm.mremap(ARENA + from * P, P, P, FIXED | mman.MREMAP_DONTUNMAP, ARENA + to * P)).toBe(
+        ARENA + to * P,
+      );
+      return space.check(space.maps());
+    };
+    space.map(0, 12);
+    expect(copy(9, 10)).toEqual(["+0 +10 rw-p", "+10 +12 rw-p"]);
+    expect(copy(10, 12)).toEqual(["+0 +10 rw-p", "+10 +12 rw-p", "+12 +13 rw-p"]);
+    expect(copy(0, 13)).toEqual(["+0 +10 rw-p", "+10 +12 rw-p", "+12 +14 rw-p"]);
+  });
+
   it("size 0 duplicates shared memory, not private", () => {
     const space = new TestSpace();
     space.mapShared(0, 1);

@@ -179,7 +179,7 @@ function move(
   const kept = accounted && !keeps ? oldLength / PAGE_SIZE : 0;
   if (accounted && !mm.memory.commit(pages - kept)) return -ENOMEM;
 
-  const copy = copyVma(vma, addr, newAddr, newLength);
+  const copy = copyVma(vma, addr, newAddr, newLength, { keeps });
   if (!movePages(mm, addr, newAddr, oldLength)) {
     // No memory for page tables: what has moved goes back (its old tables are still there), and the new range is unmapped instead.
     movePages(mm, newAddr, addr, oldLength);
@@ -192,14 +192,14 @@ function move(
   }
   const { hiwaterVm } = mm;
   accountVm(mm, vmFlags, pages);
-  // The copy may have merged with the VMA it came from.
-  const old = addr >= copy.start && addr < copy.end ? copy : vma;
   if (keeps) {
-    old.flags = (old.flags & ~VM_LOCKED_MASK) >>> 0;
-    if (old !== copy && old.start === addr && old.end === addr + oldLength) unlinkAnonVmas(old);
+    vma.flags = (vma.flags & ~VM_LOCKED_MASK) >>> 0;
+    if (vma.start === addr && vma.end === addr + oldLength) unlinkAnonVmas(vma);
     mm.noteHighWater();
     return newAddr;
   }
+  // The copy may have merged with the VMA it came from.
+  const old = addr >= copy.start && addr < copy.end ? copy : vma;
   if (old.hugetlb !== null) unmapHugeSource(mm, old, addr, oldLength);
   else unmapSource(mm, old, addr, oldLength, { accounted });
   mm.hiwaterVm = hiwaterVm;
@@ -239,13 +239,20 @@ function unmapHugeSource(mm: Mm, old: Vma, addr: number, length: number): void {
     if (vma !== null && vma.object === old.object && vma.hugetlb !== null) vma.hugetlb = hugetlb;
 }
 
-/** copy_vma: a VMA at `newAddr` that shows what `vma` shows at `addr`; merged with its new neighbours if they agree. */
-function copyVma(vma: Vma, addr: number, newAddr: number, length: number): Vma {
+/**
+ * copy_vma: a VMA at `newAddr` that shows what `vma` shows at `addr`; merged with its new neighbours if they agree. `keeps`: not with the one that it is
+ * copied from (as riscv64 Linux 6.12.117 does; 6.18 merges those too).
+ */
+function copyVma(vma: Vma, addr: number, newAddr: number, length: number, { keeps }: { keeps: boolean }): Vma {
   const { mm } = vma;
   // Anonymous memory that has no pages yet takes the numbering of its new place: it may merge there.
   const fresh = vma.file === null && vma.anonVma === null;
   const pgoff = fresh ? newAddr / PAGE_SIZE : vma.pageIndex(addr);
   const index = mm.vmas.indexAt(newAddr);
+  const neighbour = (at: number): Vma | null => {
+    const other = mm.vmas.at(at);
+    return keeps && other === vma ? null : other;
+  };
   const merged = mergeNewRange({
     mm,
     start: newAddr,
@@ -255,8 +262,8 @@ function copyVma(vma: Vma, addr: number, newAddr: number, length: number): Vma {
     file: vma.file,
     anonVma: vma.anonVma,
     anonName: vma.anonName,
-    prev: mm.vmas.at(index - 1),
-    next: mm.vmas.at(index),
+    prev: neighbour(index - 1),
+    next: neighbour(index),
   });
   if (merged !== null) return merged;
   const copy = new Vma(mm, newAddr, newAddr + length, vma.flags, pgoff, vma.file);
