@@ -8,38 +8,41 @@ import * as mman from "../mm/constants.ts";
 import { KIND_SHMEM } from "../mm/frame.ts";
 import { MemoryManager } from "../mm/memory-manager.ts";
 import type { Mm } from "../mm/mm.ts";
-import { SwapArea } from "../mm/swap.ts";
 import { fullScan } from "../mm/test-space.ts";
-import { type Outcome, layoutOf, sweepFailures } from "../mm/test-failures.ts";
+import { sweepFailures } from "../mm/test-failures.ts";
 import { copyFromUser, copyToUser } from "../mm/usercopy.ts";
 import { MSHARE_FIXED, MSHARE_POPULATE, MSHARE_PRIVATE, MSHARE_RDONLY } from "./abi.ts";
-import { attachWindow, detachWindow } from "./attach.ts";
-import { MshareManager } from "./manager.ts";
-import type { Region } from "./region.ts";
-import { GIB, PAGE, TestOwner } from "./test-world.ts";
+import { detachWindow } from "./attach.ts";
+import {
+  type Attached,
+  type Failing,
+  RW,
+  type Sharers,
+  adviseWindow,
+  attachAll,
+  attachMore,
+  endRegion,
+  exit,
+  faultAt,
+  fork,
+  layoutsOf,
+  newRegion,
+  seenBy,
+} from "./test-failures.ts";
+import { GIB, PAGE } from "./test-world.ts";
 
 const HUGE = 512;
-const RW = mman.PROT_READ | mman.PROT_WRITE;
 const SHARED_ANON = mman.MAP_SHARED | mman.MAP_ANONYMOUS | mman.MAP_FIXED;
-/** 2 MiB before a place where 1 GiB could be linked: the page tables are. */
-const ODD = 2 ** 36 + 3 * 2 ** 21;
 /** Pages of the region that are written and looked at. */
 const PAGES = [0, 3, 255, 511, 512, 515];
 
-interface State {
-  readonly mshare: MshareManager;
-  readonly region: Region;
-  readonly owner: TestOwner;
-  readonly mms: (Mm | null)[];
-  /** The window of each address space. */
-  readonly windows: number[];
+interface State extends Attached {
   readonly hugetlb: boolean;
   /** Bytes of the object that is mapped at 0. */
   readonly size: number;
 }
 
-/** How the three processes are attached (the first owns the region), and whether pages were written. */
-const SHARERS: Record<string, { flags: readonly number[]; written: boolean; swapped?: boolean }> = {
+const SHARERS: Record<string, Sharers> = {
   "nobody has touched anything": { flags: [0, MSHARE_RDONLY, MSHARE_PRIVATE], written: false },
   "a sharer and a read-only view": { flags: [0, 0, MSHARE_RDONLY], written: true },
   "private windows with copies": { flags: [0, MSHARE_PRIVATE, MSHARE_PRIVATE], written: true },
@@ -50,34 +53,16 @@ const SHARERS: Record<string, { flags: readonly number[]; written: boolean; swap
   "a part in swap": { flags: [0, MSHARE_RDONLY, MSHARE_PRIVATE], written: true, swapped: true },
 };
 
-const attach = (region: Region, mm: Mm, flags: number): number => {
-  const addr = (flags & MSHARE_FIXED) !== 0 ? ODD : 0;
-  return attachWindow(region, mm, { offset: 0, size: 0, addr, flags, writable: true });
-};
-
 function prepare(memory: MemoryManager, options: { share: boolean; hugetlb: boolean }, name: string): State {
   const { share, hugetlb } = options;
-  memory.swap = new SwapArea("test", 1024);
-  let seed = 3;
-  const random = (): number => (seed = (seed * 48271) % 2147483647) / 2147483647;
-  const mshare = new MshareManager(memory, { share, random });
-  const mms = [0, 1, 2].map(() => memory.newMm() as Mm);
-  const owner = new TestOwner(mms[0]);
-  const region = mshare.create(owner) as Region;
-  region.handles = 1;
-  region.setSize(GIB);
   const size = (hugetlb ? 2 * HUGE : HUGE + 4) * PAGE;
+  const state = { ...newRegion(memory, { share, swapPages: 1024, size: GIB }), hugetlb, size };
   const { flags, written, swapped = false } = SHARERS[name];
-  const state: State = { mshare, region, owner, mms, windows: [], hugetlb, size };
   expect(map(state, 0, 0)).toBe(0);
-  flags.forEach((f, i) => {
-    const at = attach(region, mms[i], f);
-    expect(at).toBeGreaterThan(0);
-    state.windows.push(at);
-  });
+  attachAll(state, SHARERS[name]);
   if (written) write(state, 0, PAGES);
   if (written && (flags[1] & MSHARE_PRIVATE) !== 0) write(state, 1, [3]);
-  if (swapped) expect(region.advise(253 * PAGE, 4 * PAGE, mman.MADV_PAGEOUT)).toBe(0);
+  if (swapped) expect(state.region.advise(253 * PAGE, 4 * PAGE, mman.MADV_PAGEOUT)).toBe(0);
   return state;
 }
 
@@ -98,58 +83,23 @@ const bytesAt = (mm: Mm, start: number): string =>
     return typeof bytes === "number" ? "-" : `${bytes[0]}`;
   }).join(" ");
 
-function end({ mshare, region, owner, mms }: State): void {
-  owner.mm = null;
-  owner.descriptors = false;
-  for (const mm of mms) mm?.put();
-  region.handles = 0;
-  region.reconsider();
-  expect(mshare.regions.size).toBe(0);
-}
-
-interface Failing {
-  readonly call: (state: State) => Outcome;
-  /** Besides success. Empty: it cannot fail for want of memory. */
-  readonly failures?: readonly Outcome[];
-  /** A failed call may have done a part: VMAs may differ. */
-  readonly partly?: boolean;
-}
-
 /** Out of memory, or of hugetlb pages (SIGBUS). */
 const OOM = ["oom", "signal"];
-const fault =
-  (who: number, page: number, access: number): Failing["call"] =>
-  ({ mms, windows }) =>
-    mms[who]!.fault(windows[who] + page * PAGE, access).kind;
+const fault = (who: number, page: number, access: number): Failing<State>["call"] => faultAt(who, page * PAGE, access);
 const advise =
-  (advice: number, first: number, count: number): Failing["call"] =>
+  (advice: number, first: number, count: number): Failing<State>["call"] =>
   ({ region }) =>
     region.advise(first * PAGE, count * PAGE, advice);
-const attachMore =
-  (flags: number): Failing["call"] =>
-  ({ region, mms }) =>
-    Math.min(0, attach(region, mms[1]!, flags));
-const windowAdvise =
-  (who: number, advice: number, first: number, count: number): Failing["call"] =>
-  ({ mms, windows }) =>
-    mms[who]!.madvise(windows[who] + first * PAGE, count * PAGE, advice);
-const fork =
-  (who: number): Failing["call"] =>
-  ({ mms, windows }) => {
-    const child = mms[who]!.fork();
-    if (typeof child === "number") return child;
-    mms.push(child);
-    windows.push(windows[who]);
-    return 0;
-  };
+const windowAdvise = (who: number, advice: number, first: number, count: number): Failing<State>["call"] =>
+  adviseWindow(who, advice, first * PAGE, count * PAGE);
 const move =
-  (to: number): Failing["call"] =>
+  (to: number): Failing<State>["call"] =>
   ({ region, size }) => {
     const args = { oldOffset: 0, oldSize: size, newOffset: to, newSize: size };
     return region.remap({ ...args, flags: mman.MREMAP_MAYMOVE | mman.MREMAP_FIXED, reserved: 0 });
   };
 
-const CALLS: Record<string, Failing> = {
+const CALLS: Record<string, Failing<State>> = {
   attach: { call: attachMore(0), failures: [-ENOMEM] },
   "attach, linking page tables": { call: attachMore(MSHARE_FIXED | MSHARE_POPULATE), failures: [-ENOMEM] },
   "attach populated": { call: attachMore(MSHARE_POPULATE), failures: [-ENOMEM] },
@@ -184,7 +134,7 @@ const CALLS: Record<string, Failing> = {
   stat: { call: ({ region }) => region.stat().resident },
   "the owner ends": { call: ({ mshare, owner }) => (mshare.ownerGone(owner), 0) },
   ...Object.fromEntries(
-    [0, 1, 2].flatMap((who): [string, Failing][] => [
+    [0, 1, 2].flatMap((who): [string, Failing<State>][] => [
       [`fault of process ${who}: read`, { call: fault(who, 2, ACCESS_READ), failures: OOM }],
       [`fault of process ${who}: write`, { call: fault(who, 2, ACCESS_WRITE), failures: OOM }],
       [`fault of process ${who}: write behind`, { call: fault(who, 513, ACCESS_WRITE), failures: OOM }],
@@ -198,17 +148,7 @@ const CALLS: Record<string, Failing> = {
         `process ${who}: MADV_COLLAPSE`,
         { call: windowAdvise(who, mman.MADV_COLLAPSE, 0, HUGE), failures: [-ENOMEM, -EINVAL] },
       ],
-      [
-        `exit of process ${who}`,
-        {
-          call: ({ mms, owner }) => {
-            if (owner.mm === mms[who]) owner.mm = null;
-            mms[who]?.put();
-            mms[who] = null;
-            return 0;
-          },
-        },
-      ],
+      [`exit of process ${who}`, { call: exit(who) }],
     ]),
   ),
   copy_to_user: {
@@ -250,11 +190,9 @@ describe.each(MODES)("share: $share, hugetlb: $hugetlb", (mode) => {
       prepare: () => prepare(memory, mode, name),
       call,
       failures,
-      unchanged: partly
-        ? null
-        : ({ region, mms }) => [region.host, ...mms].map((mm) => (mm === null ? "" : layoutOf(mm))).join("\n"),
-      contents: ({ mms, windows }) => mms.map((mm, i) => (mm === null ? "" : bytesAt(mm, windows[i]))).join("\n"),
-      end,
+      unchanged: partly ? null : layoutsOf,
+      contents: (state) => seenBy(state, bytesAt),
+      end: endRegion,
       withoutBlocks: true,
     });
     usable = memory;
@@ -265,7 +203,7 @@ describe.each(MODES)("share: $share, hugetlb: $hugetlb", (mode) => {
     const huge = sharers.map((name) => {
       const state = prepare(memory, mode, name);
       const leaves = mode.hugetlb ? memory.hugetlb.mapped : memory.frames.hugeMapped[KIND_SHMEM];
-      end(state);
+      endRegion(state);
       return [name, leaves > 0];
     });
     // Nothing was touched; a part in swap has split one. Where page tables are to be linked it is split by the fault there.

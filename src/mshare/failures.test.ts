@@ -6,37 +6,40 @@ import { createHardware } from "../machine/hardware.ts";
 import { ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import * as mman from "../mm/constants.ts";
 import { MemoryManager } from "../mm/memory-manager.ts";
-import type { Mm } from "../mm/mm.ts";
-import { SwapArea } from "../mm/swap.ts";
-import { type Outcome, bytesOf, layoutOf, sweepFailures } from "../mm/test-failures.ts";
+import { bytesOf, sweepFailures } from "../mm/test-failures.ts";
 import { TestFile } from "../mm/test-space.ts";
 import { copyFromUser, copyToUser } from "../mm/usercopy.ts";
 import { MSHARE_FIXED, MSHARE_PASSTHROUGH, MSHARE_POPULATE, MSHARE_PRIVATE, MSHARE_RDONLY } from "./abi.ts";
-import { attachWindow, detachWindow } from "./attach.ts";
-import { MshareManager } from "./manager.ts";
-import type { Region } from "./region.ts";
+import { detachWindow } from "./attach.ts";
+import {
+  type Attached,
+  type Failing,
+  RW,
+  type Sharers,
+  adviseWindow,
+  attachAll,
+  attachMore,
+  endRegion,
+  exit,
+  faultAt,
+  fork,
+  layoutsOf,
+  newRegion,
+  seenBy,
+} from "./test-failures.ts";
 import { PAGE, TestOwner } from "./test-world.ts";
 
 /** Eight pages of the region, four on either side of the boundary of two page tables, with four more free behind them. */
 const FIRST = 508 * PAGE;
 const PAGES = 8;
 const SIZE = FIRST + (PAGES + 4) * PAGE;
-const RW = mman.PROT_READ | mman.PROT_WRITE;
 const ANON = mman.MAP_SHARED | mman.MAP_ANONYMOUS;
-const ODD = 2 ** 36 + 3 * 2 ** 21;
 
-interface State {
-  readonly mshare: MshareManager;
-  readonly region: Region;
-  readonly owner: TestOwner;
-  readonly mms: (Mm | null)[];
-  /** The window of each address space. */
-  readonly windows: number[];
+interface State extends Attached {
   readonly file: TestFile;
 }
 
-/** How the three processes are attached (the first owns the region), and whether the pages were written, or are in swap. */
-const SHARERS: Record<string, { flags: readonly number[]; written: boolean; swapped?: boolean }> = {
+const SHARERS: Record<string, Sharers> = {
   "nobody has touched anything": { flags: [0, 0, MSHARE_PRIVATE], written: false },
   "two sharers": { flags: [0, MSHARE_FIXED, 0], written: true },
   "a read-only view": { flags: [0, MSHARE_RDONLY, MSHARE_RDONLY | MSHARE_FIXED], written: true },
@@ -44,30 +47,17 @@ const SHARERS: Record<string, { flags: readonly number[]; written: boolean; swap
   "in swap": { flags: [MSHARE_PASSTHROUGH, MSHARE_PRIVATE, MSHARE_RDONLY], written: true, swapped: true },
 };
 
-const attach = (region: Region, mm: Mm, flags: number): number => {
-  const addr = (flags & MSHARE_FIXED) !== 0 ? ODD : 0;
-  return attachWindow(region, mm, { offset: 0, size: 0, addr, flags, writable: true });
-};
-
 function prepare(memory: MemoryManager, share: boolean, name: string): State {
-  memory.swap = new SwapArea("test", 128);
-  let seed = 3;
-  const random = (): number => (seed = (seed * 48271) % 2147483647) / 2147483647;
-  const mshare = new MshareManager(memory, { share, random });
-  const mms = [0, 1, 2].map(() => memory.newMm() as Mm);
-  const owner = new TestOwner(mms[0]);
-  const region = mshare.create(owner) as Region;
-  region.handles = 1;
-  region.setSize(SIZE);
   const file = new TestFile(memory, { size: PAGES * PAGE });
+  const state = { ...newRegion(memory, { share, swapPages: 128, size: SIZE }), file };
+  const { region, mms, windows } = state;
   const { flags, written, swapped = false } = SHARERS[name];
-  const state: State = { mshare, region, owner, mms, windows: [], file };
   expect(map(state, FIRST, PAGES, 0)).toBe(FIRST);
-  flags.forEach((f, i) => state.windows.push(attach(region, mms[i], f)));
+  attachAll(state, SHARERS[name]);
   if (written) write(state, 0, 1);
   if (written && flags[1] === MSHARE_PRIVATE) write(state, 1, 101);
   if (swapped) expect(region.advise(FIRST, PAGES * PAGE, mman.MADV_PAGEOUT)).toBe(0);
-  if (swapped) mms[1].madvise(state.windows[1] + FIRST, PAGES * PAGE, mman.MADV_PAGEOUT);
+  if (swapped) mms[1]!.madvise(windows[1] + FIRST, PAGES * PAGE, mman.MADV_PAGEOUT);
   return state;
 }
 
@@ -82,52 +72,22 @@ function map({ region }: State, offset: number, pages: number, flags: number, fi
   return region.map({ ...request, flags: kind | mman.MAP_FIXED | flags });
 }
 
-function end({ mshare, region, owner, mms, file }: State): void {
-  owner.mm = null;
-  owner.descriptors = false;
-  for (const mm of mms) mm?.put();
-  region.handles = 0;
-  region.reconsider();
-  expect(mshare.regions.size).toBe(0);
-  file.object.release();
-  file.object.memory.objects.delete(file.object);
+function end(state: State): void {
+  endRegion(state);
+  state.file.object.release();
+  state.file.object.memory.objects.delete(state.file.object);
 }
 
-interface Failing {
-  readonly call: (state: State) => Outcome;
-  /** Besides success. Empty: it cannot fail for want of memory. */
-  readonly failures?: readonly Outcome[];
-  /** A failed call may have done a part: VMAs may differ. */
-  readonly partly?: boolean;
-}
-
-const fault =
-  (who: number, page: number, access: number): Failing["call"] =>
-  ({ mms, windows }) =>
-    mms[who]!.fault(windows[who] + FIRST + page * PAGE, access).kind;
+const fault = (who: number, page: number, access: number): Failing<State>["call"] =>
+  faultAt(who, FIRST + page * PAGE, access);
 const advise =
-  (advice: number): Failing["call"] =>
+  (advice: number): Failing<State>["call"] =>
   ({ region }) =>
     region.advise(FIRST, PAGES * PAGE, advice);
-const attachMore =
-  (flags: number): Failing["call"] =>
-  ({ region, mms }) =>
-    Math.min(0, attach(region, mms[1]!, flags));
-const windowAdvise =
-  (who: number, advice: number): Failing["call"] =>
-  ({ mms, windows }) =>
-    mms[who]!.madvise(windows[who] + FIRST, PAGES * PAGE, advice);
-const fork =
-  (who: number): Failing["call"] =>
-  ({ mms, windows }) => {
-    const child = mms[who]!.fork();
-    if (typeof child === "number") return child;
-    mms.push(child);
-    windows.push(windows[who]);
-    return 0;
-  };
+const windowAdvise = (who: number, advice: number): Failing<State>["call"] =>
+  adviseWindow(who, advice, FIRST, PAGES * PAGE);
 
-const CALLS: Record<string, Failing> = {
+const CALLS: Record<string, Failing<State>> = {
   create: {
     call: ({ mshare, mms }) => {
       const owner = new TestOwner(mms[1]!);
@@ -200,7 +160,7 @@ const CALLS: Record<string, Failing> = {
   reap: { call: ({ mshare, owner }) => (mshare.reap(owner), 0) },
   // Faults and the kernel's own accesses, by each process.
   ...Object.fromEntries(
-    [0, 1, 2].flatMap((who): [string, Failing][] => [
+    [0, 1, 2].flatMap((who): [string, Failing<State>][] => [
       [`fault of process ${who}: read`, { call: fault(who, 2, ACCESS_READ), failures: ["oom"] }],
       [`fault of process ${who}: read what nobody wrote`, { call: fault(who, 5, ACCESS_READ), failures: ["oom"] }],
       [`fault of process ${who}: write`, { call: fault(who, 2, ACCESS_WRITE), failures: ["oom"] }],
@@ -228,17 +188,7 @@ const CALLS: Record<string, Failing> = {
           failures: [-EFAULT],
         },
       ],
-      [
-        `exit of process ${who}`,
-        {
-          call: ({ mms, owner }) => {
-            if (owner.mm === mms[who]) owner.mm = null;
-            mms[who]!.put();
-            mms[who] = null;
-            return 0;
-          },
-        },
-      ],
+      [`exit of process ${who}`, { call: exit(who) }],
     ]),
   ),
   copy_to_user: {
@@ -258,16 +208,13 @@ describe.each([true, false])("share: %s", (share) => {
       new MemoryManager(createHardware({ memoryBytes: 2 ** 20, harts: 1 }), { verify: true, overcommit: 1 });
     const memory = usable ?? fresh();
     usable = null;
-    const layouts = ({ region, mms }: State): string =>
-      [region.host, ...mms].map((mm) => (mm === null ? "" : layoutOf(mm))).join("\n");
     sweepFailures<State>({
       memory,
       prepare: () => prepare(memory, share, sharers),
       call,
       failures,
-      unchanged: partly ? null : layouts,
-      contents: ({ mms, windows }) =>
-        mms.map((mm, i) => (mm === null ? "" : bytesOf(mm, windows[i] + FIRST, windows[i] + SIZE))).join("\n"),
+      unchanged: partly ? null : layoutsOf,
+      contents: (state) => seenBy(state, (mm, window) => bytesOf(mm, window + FIRST, window + SIZE)),
       end,
     });
     usable = memory;
