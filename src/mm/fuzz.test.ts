@@ -2,6 +2,7 @@
 // that do not add up, and at the end every frame is free. What the calls answer is compared with Linux by guest/tests/mmfuzz.
 import { describe, expect, it } from "vitest";
 import { ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
+import { seedsOf } from "../testing/seeds.ts";
 import * as mman from "./constants.ts";
 import type { Mm } from "./mm.ts";
 import { SwapArea } from "./swap.ts";
@@ -147,7 +148,7 @@ describe.each([
   { name: "memory groups, swap", failures: false, swapPages: 100, groups: true as const },
   { name: "memory groups, swap, allocations fail", failures: true, swapPages: 40, groups: true as const },
 ])("random calls add up: $name", (options) => {
-  it.each([1, 2, 3, 4, 5, 6])("seed %d", (seed) => {
+  it.each(seedsOf("FUZZ", 6))("seed %d", (seed) => {
     const fuzzer = new Fuzzer(seed, options);
     const done: string[] = [];
     for (let i = 0; i < OPERATIONS; i++) {

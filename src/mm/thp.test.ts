@@ -8,6 +8,7 @@
 import { describe, expect, it } from "vitest";
 import { EFAULT } from "../base/errno.ts";
 import { asPfn } from "../base/numbers.ts";
+import { seedsOf } from "../testing/seeds.ts";
 import * as mman from "./constants.ts";
 import type { Mm } from "./mm.ts";
 import { SwapArea } from "./swap.ts";
@@ -261,9 +262,7 @@ describe.each([
   { name: "blocks and pages are refused", memoryBytes: 96 * MIB, swapPages: 0, failures: true },
   { name: "swap", memoryBytes: 14 * MIB, swapPages: 60000, failures: false },
 ])("the same contents with and without huge pages: $name", (options) => {
-  const first = Number(process.env.MSHARE_THP_SEED ?? 1);
-  const seeds = Number(process.env.MSHARE_THP_SEEDS ?? 6);
-  it.each(Array.from({ length: seeds }, (_, i) => first + i))("seed %d", (seed) => {
+  it.each(seedsOf("THP", 6))("seed %d", (seed) => {
     const worlds = new Worlds(options);
     const { huge, small } = worlds;
     const calls = new Calls(seed);
@@ -274,6 +273,13 @@ describe.each([
       const allocate = frames.allocateBlock.bind(frames);
       frames.allocateBlock = (kind) => (n++ % 3 === 0 ? asPfn(0) : allocate(kind));
     }
+    // Whatever the seed, there are huge pages from the start.
+    const writes = Array.from({ length: 4 }, (_, i) => ARENA + i * HUGE * P);
+    const flags = mman.MAP_PRIVATE | mman.MAP_FIXED | mman.MAP_ANONYMOUS;
+    worlds.both(({ mms: [mm] }) =>
+      mm.mmap({ addr: ARENA, length: 4 * HUGE * P, prot: 3, flags, file: null, offset: 0 }),
+    );
+    worlds.both(({ mms: [mm] }) => writes.map((va) => putUser32(mm, va, va / P)));
     for (let i = 0; i < 120; i++) {
       const [a, b] = calls.next(huge.mms.length)(worlds);
       expect({ step: i, result: a }).toEqual({ step: i, result: b });

@@ -6,6 +6,7 @@ import type { Mm } from "../mm/mm.ts";
 import { SwapArea } from "../mm/swap.ts";
 import { RandomGroups } from "../mm/test-groups.ts";
 import { copyToUser } from "../mm/usercopy.ts";
+import { seedsOf } from "../testing/seeds.ts";
 import { checkMapFlags, type Region } from "./region.ts";
 import { detachWindow } from "./attach.ts";
 import { GRANULE, MIB, PAGE, TestOwner, TestWorld } from "./test-world.ts";
@@ -251,9 +252,7 @@ class Fuzzer {
 }
 
 describe.each(SETTINGS)("$name", (setting) => {
-  const first = Number(process.env.MSHARE_FUZZ_SEED ?? 1);
-  const seeds = Number(process.env.MSHARE_FUZZ_SEEDS ?? 4);
-  it.each(Array.from({ length: seeds }, (_, i) => first + i))("seed %i", { timeout: 60_000 }, (seed) => {
+  it.each(seedsOf("FUZZ", 4))("seed %i", { timeout: 60_000 }, (seed) => {
     new Fuzzer(setting, seed).run(250);
   });
 });
