@@ -194,10 +194,11 @@ export function rename(
   if (typeof found === "number" && found !== -ENOENT) return found;
   const target = typeof found === "number" ? null : found;
   if (target && flags & RENAME_NOREPLACE) return -EEXIST;
-  if (!target && flags & RENAME_EXCHANGE) return -ENOENT;
-  if (!source.inode.isDir) {
-    if (from.trailing || (!(flags & RENAME_EXCHANGE) && to.trailing)) return -ENOTDIR;
-  }
+  if (flags & RENAME_EXCHANGE) {
+    if (!target) return -ENOENT;
+    if (to.trailing && !target.inode.isDir) return -ENOTDIR;
+  } else if (to.trailing && !source.inode.isDir) return -ENOTDIR;
+  if (from.trailing && !source.inode.isDir) return -ENOTDIR;
   if (isAncestor(source.dentry, to.cur.dentry)) return -EINVAL;
   if (target && isAncestor(target.dentry, from.cur.dentry)) return flags & RENAME_EXCHANGE ? -EINVAL : -ENOTEMPTY;
   if (target && target.inode === source.inode) return 0;
