@@ -69,10 +69,11 @@ const protectionOf = (segment: Segment): number =>
   ((segment.flags & PF_W) !== 0 ? mman.PROT_WRITE : 0) |
   ((segment.flags & PF_X) !== 0 ? mman.PROT_EXEC : 0);
 
-/** The segment lies in user space when loaded at `bias`. */
+/** The segment lies in user space when loaded at `bias`, which may be negative. */
 function fits(segment: Segment, bias: number): boolean {
   const { vaddr, filesz, memsz } = segment;
-  return filesz <= memsz && vaddr < TASK_SIZE && memsz <= TASK_SIZE && vaddr + bias <= TASK_SIZE - memsz;
+  const addr = vaddr + bias;
+  return filesz <= memsz && vaddr < TASK_SIZE && memsz <= TASK_SIZE && addr >= 0 && addr <= TASK_SIZE - memsz;
 }
 
 /**
@@ -172,7 +173,8 @@ function loadInterpreter(mm: Mm, interpreter: LoadableFile): number {
     placed = true;
     reserve = 0;
   }
-  return bias;
+  // BAD_ADDR: it wants to lie higher than where it was put.
+  return bias < 0 ? -EINVAL : bias;
 }
 
 /** Maps the program (and its interpreter) and sets the layout fields of `mm`, the break among them. -errno: the address space is half made. */
@@ -203,7 +205,7 @@ export function loadProgram(
       ({ bias, flags, reserve } = place);
     }
     const addr = first && flags === 0 ? 0 : bias + vaddr;
-    if (addr < 0 || !fits(segment, Math.max(bias, 0))) return -EINVAL;
+    if (!fits(segment, bias)) return -EINVAL;
     const at = mapSegment(mm, file, segment, addr, { flags: flags | mman.MAP_PRIVATE, reserve });
     if (at < 0) return at;
     if (first && image.type === ET_DYN) bias = at - pageDown(vaddr);
