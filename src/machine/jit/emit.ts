@@ -661,7 +661,7 @@ export class RegionEmitter implements Emitter {
 
   // Blocks.
 
-  /** Goes along an edge: stores and widens what the target wants so, then branches, or the target follows in place. */
+  /** Goes along an edge: widens what the target wants wide, then branches, or the target follows in place. */
   private follow(from: Node, edge: Edge): void {
     const to = edge.block && this.plan.flow.nodeOf.get(edge.block);
     if (!to) {
@@ -670,7 +670,6 @@ export class RegionEmitter implements Emitter {
     }
     const words = { ...this.words };
     const dirty = { ...this.dirty };
-    this.storeRegisters({ x: dirty.x & ~to.dirtyIn.x, f: dirty.f & ~to.dirtyIn.f }, words);
     this.widen(to);
     const labels = this.labels.get(to);
     if (to.order <= from.order) this.code.br(labels!.loop!);

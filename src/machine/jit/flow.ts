@@ -32,8 +32,6 @@ export class Node {
   readonly dirtyIn: Registers = { x: 0, f: 0 };
   /** Registers whose locals must hold their values on entry: some way from here reads them, or may store them, before it writes them. */
   readonly wantedIn: Registers = { x: 0, f: 0 };
-  /** Not live and clean on entry to this loop: every way in stores them. */
-  readonly flushed: Registers = { x: 0, f: 0 };
   /** Registers that the block reads before it writes them, and those that it writes. */
   readonly uses: Registers = { x: 0, f: 0 };
   readonly defines: Registers = { x: 0, f: 0 };
@@ -68,9 +66,6 @@ export interface FlowOptions {
   readonly cuts: Cuts;
 }
 
-/** Loops that dirty more registers than this store the dead ones at each turn instead of carrying them. */
-const CARRIED = 10;
-
 export const edgesOf = (block: Block): Edge[] => {
   const { ending } = block;
   switch (ending.kind) {
@@ -86,12 +81,6 @@ export const edgesOf = (block: Block): Edge[] => {
 };
 
 const successorsOf = (block: Block): Block[] => edgesOf(block).flatMap(({ block: to }) => to ?? []);
-
-const count = (bits: number): number => {
-  let n = 0;
-  for (let rest = bits; rest !== 0; rest &= rest - 1) n++;
-  return n;
-};
 
 /** Updates the set of words after an instruction. */
 function transferWords({ wordIf, writes, fWrites, facts }: Line, words: Registers): void {
@@ -242,7 +231,7 @@ function findDirty(nodes: readonly Node[]): void {
       const x = dirtyIn.x | defines.x;
       const f = dirtyIn.f | defines.f;
       for (const s of successors) {
-        changed = set(s.dirtyIn, (s.dirtyIn.x | x) & ~s.flushed.x, (s.dirtyIn.f | f) & ~s.flushed.f) || changed;
+        changed = set(s.dirtyIn, s.dirtyIn.x | x, s.dirtyIn.f | f) || changed;
       }
     }
   }
@@ -264,17 +253,6 @@ function findWanted(nodes: readonly Node[]): void {
       changed = set(wantedIn, x, f) || changed;
     }
   }
-}
-
-/** Large loops store what is dead at their head rather than carry it around. */
-function chooseFlushes(nodes: readonly Node[]): void {
-  findDirty(nodes);
-  for (const { isLoop, dirtyIn, liveIn, flushed } of nodes) {
-    if (!isLoop || count(dirtyIn.x) + count(dirtyIn.f) <= CARRIED) continue;
-    set(flushed, dirtyIn.x & ~liveIn.x, dirtyIn.f & ~liveIn.f);
-  }
-  for (const n of nodes) set(n.dirtyIn, 0, 0);
-  findDirty(nodes);
 }
 
 /**
@@ -324,7 +302,7 @@ export function analyze(rootBlock: Block, options: FlowOptions): Flow {
   shape(nodes);
   findLiveness(nodes);
   findWords(nodes, options);
-  chooseFlushes(nodes);
+  findDirty(nodes);
   findWanted(nodes);
   findWindows(nodes, options.cuts);
   chooseMemos(nodes);
