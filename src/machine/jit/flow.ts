@@ -256,8 +256,8 @@ function findWanted(nodes: readonly Node[]): void {
 }
 
 /**
- * Keeps of a region that is a loop what leads back to the root, and of what comes after it, or of a region that is none, the nearest
- * `straight` instructions. The rest gets regions of its own when it is hot.
+ * Keeps of a region that is a loop what leads back to the root, and of what comes after it the nearest `straight` instructions; of a region that is
+ * none what comes in any case, and if that is less, the nearest `straight` instructions. The rest gets regions of its own when it is hot.
  */
 function trim(root: Block, straight: number): void {
   const kept = new Set<Block>();
@@ -267,17 +267,26 @@ function trim(root: Block, straight: number): void {
     kept.add(block);
     queue.push(...block.predecessors);
   }
-  // Then what comes after the loop, or after the root, nearest first.
   let instructions = 0;
-  const nearest = kept.size === 0 ? [root] : [...kept].flatMap(successorsOf);
+  if (kept.size === 0) {
+    for (let block: Block | undefined = root; block && !kept.has(block); block = sureNext(block)) {
+      kept.add(block);
+      instructions += block.lines.length;
+    }
+  }
+  // Then what comes after that, nearest first.
+  const nearest = [...kept].flatMap(successorsOf);
   for (const block of nearest) {
-    if (kept.has(block) || (block !== root && instructions + block.lines.length > straight)) continue;
+    if (kept.has(block) || instructions + block.lines.length > straight) continue;
     kept.add(block);
     instructions += block.lines.length;
     nearest.push(...successorsOf(block));
   }
   for (const block of kept) redirect(block, (edge) => !edge.block || kept.has(edge.block));
 }
+
+/** The block that comes next in any case. */
+const sureNext = ({ ending }: Block): Block | undefined => (ending.kind === "jump" ? ending.next.block : undefined);
 
 /** Makes the edges that `keep` rejects leave the region. */
 function redirect(block: Block, keep: (edge: Edge) => boolean): void {

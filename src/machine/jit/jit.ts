@@ -25,6 +25,7 @@ import { type Limits, discover } from "./discover.ts";
 import { type PageGuard, RegionEmitter } from "./emit.ts";
 import { describeRegion } from "./describe.ts";
 import { type Flow, type Registers, analyze } from "./flow.ts";
+import type { Line } from "./line.ts";
 import { type CodePage, LineCache, TlbSource } from "./source.ts";
 import { type Cuts, MAX_WINDOW } from "./windows.ts";
 
@@ -112,7 +113,8 @@ interface Region extends Place {
 
 /** Exits because of a window that was in two pages. */
 interface Split {
-  /** The page of the address, how far from it a page ends, and how often in a row it was this page. */
+  readonly line: Line;
+  /** The page of the address, how far from the address a page ends, and how often in a row it was this page. */
   readonly page: number;
   readonly distance: number;
   times: number;
@@ -328,17 +330,19 @@ export class Jit {
     const region = this.byNumber[number];
     if (!region) return;
     const pc = this.pcOf(hart);
-    const line = this.source(hart).line(pc);
+    const known = region.splits.get(pc);
+    const line = known?.line ?? this.source(hart).line(pc);
     if (!line) return;
     const va = this.wordsAt(hart + HART_X + 8 * line.d.rs1) + line.d.imm;
     const page = Math.floor(va / PAGE_SIZE);
+    if (known?.page === page) {
+      if (++known.times >= MAX_SPLITS) this.cut(hart, region);
+      return;
+    }
     const offset = va - page * PAGE_SIZE;
     const distance = offset < PAGE_SIZE / 2 ? -offset : PAGE_SIZE - offset;
-    // A page that the TLB lacked.
-    if (Math.abs(distance) > MAX_WINDOW) return;
-    const seen = region.splits.get(pc);
-    if (seen?.page !== page) region.splits.set(pc, { page, distance, times: 1 });
-    else if (++seen.times >= MAX_SPLITS) this.cut(hart, region);
+    // Else it is a page that the TLB lacked.
+    if (Math.abs(distance) <= MAX_WINDOW) region.splits.set(pc, { line, page, distance, times: 1 });
   }
 
   private cut(hart: number, region: Region): void {
