@@ -492,6 +492,7 @@ export class ModuleBuilder {
   private importedFunctions = 0;
   private readonly functions: { type: number; name: string | undefined; code: Code }[] = [];
   private tableImport: string | undefined;
+  private readonly elements: Uint8Array[] = [];
   private readonly memoryPages: number;
 
   /** `memoryPages`: the size in 64 KiB pages of the memory that will be given; it never grows. */
@@ -549,6 +550,20 @@ export class ModuleBuilder {
     return index;
   }
 
+  /** Puts a function into the imported table, at `slot`, when the module is instantiated. */
+  enter(slot: number, functionIndex: number): void {
+    this.elements.push(
+      bytesOf((out) => {
+        // Active, in table 0, from i32.const slot on.
+        out.append([0x00, 0x41]);
+        out.signed(slot);
+        out.byte(0x0b);
+        out.unsigned(1);
+        out.unsigned(functionIndex);
+      }),
+    );
+  }
+
   /** The custom section of branch hints: each an offset in a function's body, a size, and 0 for a branch that is seldom taken. */
   private hints(out: Bytes, finished: readonly { seldom: readonly number[] }[]): void {
     out.name("metadata.code.branch_hint");
@@ -602,6 +617,7 @@ export class ModuleBuilder {
             }),
           ];
     section(7, this.functions.flatMap(exported));
+    if (this.elements.length > 0) section(9, this.elements);
     if (finished.some(({ seldom }) => seldom.length > 0)) section(0, [hints]);
     section(10, bodies);
     return out.view();

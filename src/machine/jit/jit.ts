@@ -105,7 +105,6 @@ interface Region extends Place {
   readonly pages: readonly PageGuard[];
   readonly bytes: number;
   readonly instructions: number;
-  readonly run: RegionFunction;
   misfits: number;
   /** Where it left because of a window, by the pc of the access. */
   readonly splits: Map<number, Split>;
@@ -119,8 +118,6 @@ interface Split {
   readonly distance: number;
   times: number;
 }
-
-type RegionFunction = (hart: number, budget: number, pc: bigint) => bigint;
 
 export interface JitOptions {
   readonly memory: WebAssembly.Memory;
@@ -397,31 +394,34 @@ export class Jit {
         this.spent += REGION_COST + INSTRUCTION_COST * flow.instructions;
       }
     }
-    if (parts.length > 0) this.build(hart, parts);
+    if (parts.length > 0) this.build(parts);
     this.stats.compileMs += performance.now() - started;
   }
 
   /** One module of all parts. */
-  private build(hart: number, parts: readonly Part[]): void {
+  private build(parts: readonly Part[]): void {
     const { layout } = this.options;
     const builder = new ModuleBuilder(layout.pages);
     const chain = this.canChain
       ? { type: builder.type(REGION_SIGNATURE), codePages: layout.code, nexts: layout.nexts }
       : undefined;
-    if (chain) builder.importTable("regions");
+    builder.importTable("regions");
     const numbers = parts.map(() => this.takeNumber());
-    const sizes = parts.map(({ place, flow, pages }, i) => {
+    parts.forEach(({ place, flow, pages }, i) => {
       const { assumeInexact } = place.assumptions;
       const plan = { flow, pages, assumeInexact, isFused: this.isFused, chain, number: numbers[i] };
-      return builder.function(REGION_SIGNATURE, `r${i}`, (code) => {
+      const index = builder.function(REGION_SIGNATURE, undefined, (code) => {
         const emitter = new RegionEmitter(code, plan);
         emitter.emit();
         if (this.watched.size > 0) this.showWatched(emitter);
       });
+      builder.enter(numbers[i], index);
     });
     const bytes = builder.finish();
-    const runs = this.instantiate(hart, parts, bytes);
-    const size = Math.ceil(bytes.length / sizes.length);
+    new WebAssembly.Instance(new WebAssembly.Module(bytes), {
+      e: { memory: this.options.memory, regions: this.table },
+    });
+    const size = Math.ceil(bytes.length / parts.length);
     while (this.stats.codeBytes + bytes.length > MAX_CODE_BYTES && this.regions.size > 0) this.removeOldest();
     parts.forEach(({ place, flow, pages }, i) => {
       this.add({
@@ -431,7 +431,6 @@ export class Jit {
         pages: pages.map(({ va, low, high }) => ({ va, low, high })),
         bytes: size,
         instructions: flow.instructions,
-        run: runs[i],
         misfits: 0,
         splits: new Map(),
       });
@@ -446,21 +445,6 @@ export class Jit {
       pages.add(source.page(block.pc)!).add(source.page(pc + d.length - 1)!);
     }
     return [...pages];
-  }
-
-  private instantiate(hart: number, parts: readonly Part[], bytes: Uint8Array<ArrayBuffer>): RegionFunction[] {
-    const { memory, ram } = this.options;
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { e: { memory, regions: this.table } });
-    const at = (hart + HART_PC) >>> 3;
-    const pc = ram.u64[at];
-    const runs = parts.map((_part, i) => {
-      const run = instance.exports[`r${i}`] as RegionFunction;
-      // Compiled at the first call: one with a wrong pc does nothing but set HART_PC.
-      run(hart, 0, -1n);
-      return run;
-    });
-    ram.u64[at] = pc;
-    return runs;
   }
 
   /** Numbers from one on, up to the table's size, can be had. */
@@ -494,7 +478,6 @@ export class Jit {
   }
 
   private add(region: Region): void {
-    this.table.set(region.number, region.run);
     this.byNumber[region.number] = region;
     this.regions.set(`${region.frame}:${region.pc}`, region);
     for (const frame of region.frames) {
