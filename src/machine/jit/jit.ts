@@ -1,31 +1,18 @@
-// The JIT's manager: compiles what the interpreter found to be hot, keeps regions by (frame, virtual address), drops them when their
-// code changes, bounds their number and size. Owns the table of region functions and the entries in code pages (layout.ts).
+// The JIT's manager: compiles what the interpreter found to be hot, in batches and within a budget, and compiles again what does not fit.
+// Regions themselves are regions.ts's.
 import { PAGE_SIZE, type Pfn } from "../../base/numbers.ts";
 import { ModuleBuilder } from "../../wasm/assembler.ts";
 import { isRelaxedMultiplyAddFused } from "../../wasm/relaxed.ts";
 import { hasTailCalls } from "../../wasm/tail-call.ts";
 import type { CodeCache } from "../code-cache.ts";
 import { REGION_SIGNATURE, type RegionImports } from "../interpreter.ts";
-import {
-  CODE_PAGE_BYTES,
-  HART_F,
-  HART_FCSR,
-  HART_PC,
-  HART_SCRATCH,
-  HART_X,
-  type Layout,
-  NEXT_BYTES,
-  NEXT_ENTRIES,
-  NEXT_PC,
-  NO_PC,
-  REGION,
-} from "../layout.ts";
+import { CODE_PAGE_BYTES, HART_F, HART_FCSR, HART_PC, HART_SCRATCH, HART_X, type Layout } from "../layout.ts";
 import type { Ram } from "../ram.ts";
 import { type Limits, discover } from "./discover.ts";
 import { type PageGuard, RegionEmitter } from "./emit.ts";
 import { describeRegion } from "./describe.ts";
 import { type Flow, type Registers, analyze } from "./flow.ts";
-import type { Line } from "./line.ts";
+import { MAX_REGIONS, type Place, type Region, type RegionStats, Regions } from "./regions.ts";
 import { type CodePage, LineCache, TlbSource } from "./source.ts";
 import { type Cuts, MAX_WINDOW } from "./windows.ts";
 
@@ -34,10 +21,6 @@ const THRESHOLD = 1500;
 const LIMITS: Limits = { instructions: 400, blockLength: 100, depth: 3 };
 /** Instructions of a region beside the loop that it is. Measured with sorting and string functions: 100 take longer to compile than they save. */
 const STRAIGHT = 60;
-const MAX_REGIONS = 4096;
-/** At first: V8 copies the table of regions for each module. */
-const FIRST_REGIONS = 64;
-const MAX_CODE_BYTES = 24 * 2 ** 20;
 /** Entries that did not fit before a region is compiled again with fewer assumptions. */
 const MAX_MISFITS = 16;
 /** Times that a place is compiled again before it is left to the interpreter; half of them with assumptions. */
@@ -67,25 +50,6 @@ const BOXED = 0xffffffff;
 
 const NO_CUTS: Cuts = new Map();
 
-/** What a region takes for granted on entry. */
-interface Assumptions {
-  /** FlowOptions.guards. */
-  readonly guards: Registers;
-  readonly assumeInexact: boolean | undefined;
-  /** Where windows would be in two pages. */
-  readonly cuts: Cuts;
-}
-
-/** Where a region starts. */
-interface Place {
-  readonly pc: number;
-  readonly frame: Pfn;
-  /** Offset of its entry in the code page. */
-  readonly entry: number;
-  /** What a region there may take for granted, as far as has been seen. */
-  readonly assumptions: Assumptions;
-}
-
 /** A place that was hot, so many times. */
 interface Waiting {
   readonly place: Place;
@@ -97,26 +61,6 @@ interface Part {
   readonly place: Place;
   readonly flow: Flow;
   readonly pages: readonly CodePage[];
-}
-
-interface Region extends Place {
-  readonly number: number;
-  readonly frames: readonly Pfn[];
-  readonly pages: readonly PageGuard[];
-  readonly bytes: number;
-  readonly instructions: number;
-  misfits: number;
-  /** Where it left because of a window, by the pc of the access. */
-  readonly splits: Map<number, Split>;
-}
-
-/** Exits because of a window that was in two pages. */
-interface Split {
-  readonly line: Line;
-  /** The page of the address, how far from the address a page ends, and how often in a row it was this page. */
-  readonly page: number;
-  readonly distance: number;
-  times: number;
 }
 
 export interface JitOptions {
@@ -132,23 +76,14 @@ export interface JitOptions {
   readonly work: () => number;
 }
 
-export interface JitStats {
-  /** Regions alive, bytes of their WebAssembly, guest instructions in them; regions compiled and milliseconds spent since the start. */
-  regions: number;
-  codeBytes: number;
-  instructions: number;
-  compiledRegions: number;
-  compileMs: number;
+export interface JitStats extends RegionStats {
+  /** Milliseconds spent on compiling. */
+  readonly compileMs: number;
 }
 
 export class Jit {
-  readonly stats: JitStats = { regions: 0, codeBytes: 0, instructions: 0, compiledRegions: 0, compileMs: 0 };
   private readonly options: JitOptions;
-  private readonly table = new WebAssembly.Table({ element: "anyfunc", initial: FIRST_REGIONS, maximum: MAX_REGIONS });
-  private readonly regions = new Map<string, Region>();
-  private readonly byNumber: (Region | undefined)[] = [];
-  private readonly byFrame = new Map<Pfn, Set<Region>>();
-  private readonly free: number[] = [];
+  private readonly regions: Regions;
   private readonly watched = new Map<number, (text: string) => void>();
   private readonly isFused = isRelaxedMultiplyAddFused();
   private readonly canChain = hasTailCalls();
@@ -159,22 +94,22 @@ export class Jit {
   /** How often a place was compiled again. */
   private readonly recompiled = new Map<string, number>();
   private readonly waiting = new Map<string, Waiting>();
-  /** What compiling has cost so far. */
+  /** Milliseconds that compiling took; and its cost so far. */
+  private compileMs = 0;
   private spent = 0;
   /** Places that cannot be compiled as they are. */
   private readonly hopeless = new Map<Pfn, Set<number>>();
 
   constructor(options: JitOptions) {
     this.options = options;
-    this.freeFrom(0);
-    for (let next = 0; next < NEXT_ENTRIES; next++) options.ram.u32[this.nextAt(2 * next)] = NO_PC;
+    this.regions = new Regions(options.layout, options.ram);
     options.code.onDrop = (pfn) => this.drop(pfn);
   }
 
   /** For createInterpreter. */
   imports(): RegionImports {
     return {
-      regions: this.table,
+      regions: this.regions.table,
       threshold: this.options.threshold ?? THRESHOLD,
       hot: (hart, entry) => this.hot(hart, entry),
       badEntry: (hart, number) => this.badEntry(hart, number),
@@ -186,6 +121,10 @@ export class Jit {
   /** Calls `write` with the text of each region compiled from now on that holds the instruction at pc. */
   watch(pc: number, write: (text: string) => void): void {
     this.watched.set(pc, write);
+  }
+
+  get stats(): JitStats {
+    return { ...this.regions.stats, compileMs: this.compileMs };
   }
 
   private showWatched(emitter: RegionEmitter): void {
@@ -237,9 +176,9 @@ export class Jit {
     const frame = this.frameAt(entry);
     const pc = this.pcOf(hart);
     if (frame === 0 || this.hopeless.get(frame)?.has(pc)) return;
-    const known = this.regions.get(`${frame}:${pc}`);
+    const known = this.regions.at(frame, pc);
     if (known) {
-      this.install(known);
+      this.regions.install(known);
       return;
     }
     const key = `${frame}:${pc}`;
@@ -279,12 +218,8 @@ export class Jit {
     return { x: x & among.x, f: f & among.f };
   }
 
-  private install(region: Region): void {
-    this.options.ram.u32[region.entry >>> 2] = (REGION | region.number) >>> 0;
-  }
-
   private badEntry(hart: number, number: number): void {
-    const region = this.byNumber[number];
+    const region = this.regions.byNumber[number];
     if (!region) return;
     const { ram, prefetch } = this.options;
     const pc = this.pcOf(hart);
@@ -293,13 +228,13 @@ export class Jit {
     const page = source.page(pc);
     // What was gone on to from here in another address space.
     if (page?.frame !== region.frame) {
-      this.forgetNext(pc);
+      this.regions.forgetNext(pc);
       return;
     }
     // The same frame mapped at another address: the region there takes the entry over.
     if (region.pc !== pc) {
-      const known = this.regions.get(`${region.frame}:${pc}`);
-      if (known) this.install(known);
+      const known = this.regions.at(region.frame, pc);
+      if (known) this.regions.install(known);
       else this.compile(hart, [{ entry: region.entry, frame: region.frame, pc, assumptions: region.assumptions }]);
       return;
     }
@@ -314,17 +249,17 @@ export class Jit {
       const after = this.source(hart);
       if (missing.every((guard) => fits(guard, after))) return;
       ram.u32[region.entry >>> 2] = 0;
-      this.forgetNext(pc);
+      this.regions.forgetNext(pc);
       return;
     }
     if (++region.misfits < MAX_MISFITS) return;
-    this.remove(region);
+    this.regions.remove(region);
     this.compileAgain(hart, region);
   }
 
   /** A window that is in two pages once may be a pointer that walks. One that always is, in the same two, is cut where the page ends. */
   private split(hart: number, number: number): void {
-    const region = this.byNumber[number];
+    const region = this.regions.byNumber[number];
     if (!region) return;
     const pc = this.pcOf(hart);
     const known = region.splits.get(pc);
@@ -354,7 +289,7 @@ export class Jit {
     }
     splits.clear();
     if (!isNew) return;
-    this.remove(region);
+    this.regions.remove(region);
     this.compile(hart, [{ entry, frame, pc, assumptions: { ...assumptions, cuts } }]);
   }
 
@@ -395,7 +330,7 @@ export class Jit {
       }
     }
     if (parts.length > 0) this.build(parts);
-    this.stats.compileMs += performance.now() - started;
+    this.compileMs += performance.now() - started;
   }
 
   /** One module of all parts. */
@@ -406,7 +341,7 @@ export class Jit {
       ? { type: builder.type(REGION_SIGNATURE), codePages: layout.code, nexts: layout.nexts }
       : undefined;
     builder.importTable("regions");
-    const numbers = parts.map(() => this.takeNumber());
+    const numbers = parts.map(() => this.regions.takeNumber());
     parts.forEach(({ place, flow, pages }, i) => {
       const { assumeInexact } = place.assumptions;
       const plan = { flow, pages, assumeInexact, isFused: this.isFused, chain, number: numbers[i] };
@@ -419,12 +354,12 @@ export class Jit {
     });
     const bytes = builder.finish();
     new WebAssembly.Instance(new WebAssembly.Module(bytes), {
-      e: { memory: this.options.memory, regions: this.table },
+      e: { memory: this.options.memory, regions: this.regions.table },
     });
     const size = Math.ceil(bytes.length / parts.length);
-    while (this.stats.codeBytes + bytes.length > MAX_CODE_BYTES && this.regions.size > 0) this.removeOldest();
+    this.regions.makeRoom(bytes.length);
     parts.forEach(({ place, flow, pages }, i) => {
-      this.add({
+      this.regions.add({
         ...place,
         number: numbers[i],
         frames: pages.map((page) => page.frame),
@@ -447,73 +382,11 @@ export class Jit {
     return [...pages];
   }
 
-  /** Numbers from one on, up to the table's size, can be had. */
-  private freeFrom(first: number): void {
-    for (let number = this.table.length - 1; number >= first; number--) this.free.push(number);
-  }
-
-  private takeNumber(): number {
-    const { length } = this.table;
-    if (this.free.length === 0 && length < MAX_REGIONS) {
-      this.table.grow(Math.min(length, MAX_REGIONS - length));
-      this.freeFrom(length);
-    }
-    if (this.free.length === 0) this.removeOldest();
-    return this.free.pop()!;
-  }
-
-  private removeOldest(): void {
-    this.remove(this.regions.values().next().value!);
-  }
-
-  /** Where a region at pc would be among those that others went on to, in words. */
-  private nextAt(pc: number): number {
-    return (this.options.layout.nexts + (Math.floor(pc / 2) % NEXT_ENTRIES) * NEXT_BYTES) >>> 2;
-  }
-
-  private forgetNext(pc: number): void {
-    const { u32 } = this.options.ram;
-    const at = this.nextAt(pc) + NEXT_PC / 4;
-    if (u32[at] === pc % 2 ** 32 && u32[at + 1] === Math.floor(pc / 2 ** 32)) u32[at] = NO_PC;
-  }
-
-  private add(region: Region): void {
-    this.byNumber[region.number] = region;
-    this.regions.set(`${region.frame}:${region.pc}`, region);
-    for (const frame of region.frames) {
-      const there = this.byFrame.get(frame) ?? new Set();
-      this.byFrame.set(frame, there.add(region));
-    }
-    this.install(region);
-    this.stats.regions++;
-    this.stats.compiledRegions++;
-    this.stats.codeBytes += region.bytes;
-    this.stats.instructions += region.instructions;
-  }
-
-  private remove(region: Region): void {
-    const { u32 } = this.options.ram;
-    if (u32[region.entry >>> 2] === (REGION | region.number) >>> 0) u32[region.entry >>> 2] = 0;
-    this.forgetNext(region.pc);
-    this.table.set(region.number, null);
-    this.byNumber[region.number] = undefined;
-    this.free.push(region.number);
-    this.regions.delete(`${region.frame}:${region.pc}`);
-    for (const frame of region.frames) {
-      const there = this.byFrame.get(frame);
-      there?.delete(region);
-      if (there?.size === 0) this.byFrame.delete(frame);
-    }
-    this.stats.regions--;
-    this.stats.codeBytes -= region.bytes;
-    this.stats.instructions -= region.instructions;
-  }
-
   /** The code of a frame was dropped, the entries in its code page with it. */
   private drop(pfn: Pfn): void {
     this.hopeless.delete(pfn);
     this.lines.drop(pfn);
     if (this.recompiled.size > MAX_REGIONS) this.recompiled.clear();
-    for (const region of this.byFrame.get(pfn) ?? []) this.remove(region);
+    this.regions.drop(pfn);
   }
 }
