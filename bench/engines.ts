@@ -21,6 +21,8 @@ export interface Engine {
   readonly name: string;
   /** Why it cannot be had here. */
   readonly missing?: string | undefined;
+  /** Whether it has to boot first, so that all runs are best done together. */
+  readonly boots?: true;
   /** Why it cannot run this workload; undefined: it can. */
   readonly without?: (name: string) => string | undefined;
   /** Runs each of `names` `runs` times; samples by name. */
@@ -129,6 +131,7 @@ export const ANOTHER_VERSION = "-";
 export const qemuSystem = (root?: ProgramRoot): Engine => ({
   name: "qemu-system",
   missing: noLinux(),
+  boots: true,
   async run(names, runs, scale) {
     const loops = names.map((name) => `for run in $(seq ${runs}); do ${linuxCommand(name, scale, root)}; done`);
     const script = root === undefined ? loops : [`mount -t devtmpfs dev /${DEBIAN}/dev`, ...loops];

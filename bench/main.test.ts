@@ -38,6 +38,24 @@ test("the geometric mean is of what both engines ran, and of what computes", asy
   expect(wrong).toEqual([]);
 });
 
+test("engines take turns at each workload, and one that boots does all of its at once", async () => {
+  const order: string[] = [];
+  const noting = (name: string, boots?: true): Engine => ({
+    name,
+    ...(boots && { boots }),
+    run: (names, runs) => {
+      order.push(`${name} ${names.join("+")} ${runs}`);
+      return Promise.resolve(
+        new Map(names.map((w): [string, Sample[]] => [w, [{ checksum: "", ns: 1, operations: 1 }]])),
+      );
+    },
+  });
+  const engines = [noting("a"), noting("booted", true), noting("b")];
+  await bench({ names: ["crc", "sort"], engines, runs: 2, scale: 1, log: () => {} });
+  const turns = ["crc", "sort"].flatMap((name) => [1, 2].flatMap(() => [`a ${name} 1`, `b ${name} 1`]));
+  expect(order).toEqual([...turns, "booted crc+sort 2"]);
+});
+
 test("another result is said so; of another version of the program it is not compared", async () => {
   const all = { crc: 1, zlib: 1, fork: 1 };
   const { wrong } = await run([

@@ -122,7 +122,10 @@ export interface BenchOptions {
   readonly log: (line: string) => void;
 }
 
-/** Runs it all. Engines that are missing are said so and left out. */
+/**
+ * Runs it all. Engines that are missing are said so and left out. A workload runs on one engine after another, then again: a machine has slow
+ * minutes, which must not be one engine's alone. An engine that boots runs all of its workloads at once.
+ */
 export async function bench({
   names,
   engines,
@@ -130,26 +133,47 @@ export async function bench({
   scale,
   log,
 }: BenchOptions): Promise<{ results: Result[]; text: string; wrong: string[] }> {
-  const results: Result[] = [];
-  const ran: string[] = [];
-  for (const engine of engines) {
-    if (engine.missing !== undefined) {
-      log(`without ${engine.name}: ${engine.missing}`);
-      continue;
-    }
-    log(`${engine.name} …`);
-    const possible = names.filter((name) => {
-      const why = engine.without?.(name);
-      if (why !== undefined) log(`${engine.name} without ${name}: ${why}`);
-      return why === undefined;
-    });
-    const samples = await engine.run(possible, runs, scale);
-    for (const [name, list] of samples) if (list.length > 0) results.push(summarize(name, engine.name, list));
-    ran.push(engine.name);
+  const present = engines.filter(({ name, missing }) => {
+    if (missing !== undefined) log(`without ${name}: ${missing}`);
+    return missing === undefined;
+  });
+  const samples = new Map(
+    present.map((engine) => [engine, new Map(names.map((name): [string, Sample[]] => [name, []]))]),
+  );
+  const run = async (engine: Engine, some: readonly string[], times: number): Promise<void> => {
+    for (const [name, list] of await engine.run(some, times, scale))
+      samples
+        .get(engine)!
+        .get(name)!
+        .push(...list);
+  };
+  const can = new Map(present.map((engine) => [engine, possible(engine, names, log)]));
+  for (const name of names) {
+    log(`${name} …`);
+    const able = present.filter((engine) => engine.boots !== true && can.get(engine)!.includes(name));
+    for (let n = 0; n < runs; n++) for (const engine of able) await run(engine, [name], 1);
   }
+  for (const engine of present) {
+    if (engine.boots !== true) continue;
+    log(`${engine.name} …`);
+    await run(engine, can.get(engine)!, runs);
+  }
+  const results = [...samples].flatMap(([engine, all]) =>
+    [...all].flatMap(([name, list]) => (list.length > 0 ? [summarize(name, engine.name, list)] : [])),
+  );
+  const ran = present.map(({ name }) => name);
   const speeds = ran.flatMap((engine) => speedLine(results.filter((result) => result.engine === engine)));
   const text = [resultTable(names, ran, results), ...meanLine(ran, results), ...speeds].join("\n");
   return { results, text, wrong: disagreements(results) };
+}
+
+/** The workloads that an engine can run; says why it cannot run the others. */
+function possible(engine: Engine, names: readonly string[], log: (line: string) => void): string[] {
+  return names.filter((name) => {
+    const why = engine.without?.(name);
+    if (why !== undefined) log(`${engine.name} without ${name}: ${why}`);
+    return why === undefined;
+  });
 }
 
 /** The second table: what sharing is worth; and what a start costs. */
