@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { KernelBug } from "../base/bug.ts";
 import { AuditError } from "../audit/audit.ts";
+import { optimizeInBackground } from "../host/v8.ts";
 import { Deadlock, MachineError } from "../index.ts";
 import { auditCommand } from "./audit.ts";
 import { addDemo } from "./demo.ts";
@@ -46,6 +47,7 @@ const oneLine = (text: string): string =>
     .replace(/\n+\(?/g, " (");
 
 async function main(args: string[]): Promise<void> {
+  optimizeInBackground();
   try {
     await commandLine().parseAsync(args, { from: "user" });
   } catch (error) {

@@ -1,4 +1,6 @@
-// V8's flags that the machine profits from, where this process runs on Node: each only for the releases in which it was measured.
+// V8's flags that the machine profits from, where this process runs on Node: each only for the releases in which it was measured; and V8's threads.
+import { readdirSync } from "node:fs";
+import { getPriority, setPriority } from "node:os";
 import { setFlagsFromString } from "node:v8";
 import { isRelaxedMultiplyAddFused } from "../wasm/relaxed.ts";
 
@@ -35,5 +37,24 @@ export function optimizedLate<T>(make: () => T): T {
     return make();
   } finally {
     setFlagsFromString(`--wasm-tiering-budget=${BUDGET}`);
+  }
+}
+
+/** The nice value of threads that give way. */
+const NICE = 10;
+
+/**
+ * Makes the threads that this process has now, V8's own, give way to the main thread, which runs guests: V8 optimizes code in four at once, and on
+ * two processors they took 20 to 40 % of the main thread's time from it. For programs of ours, before anything else starts threads: an application
+ * that uses the library has threads of its own. Measured on two processors, by the clock: perl 1.2 to 1.3 times as fast. Linux only.
+ */
+export function optimizeInBackground(): void {
+  if (process.platform !== "linux") return;
+  for (const name of readdirSync("/proc/self/task")) {
+    const thread = Number(name);
+    // One that has ended meanwhile needs no priority.
+    try {
+      if (thread !== process.pid && getPriority(thread) < NICE) setPriority(thread, NICE);
+    } catch {}
   }
 }
