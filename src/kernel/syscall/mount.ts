@@ -152,11 +152,14 @@ function inUse(kernel: Kernel, wanted: (mount: Mount) => boolean): boolean {
     }
   return false;
 }
+
+/** The place of the file that a VMA shows; null if it shows none that has a place. */
 function mappedPath(vma: Vma): Path | null {
   const window = windowOf(vma);
   if (window !== null) return window.file instanceof RegionMapping ? window.file.path : null;
   return vma.file instanceof FileMapping ? vma.file.file.path : null;
 }
+
 /** Somebody has a file of `fs` open for writing. */
 function writtenTo(kernel: Kernel, fs: Filesystem): boolean {
   for (const task of kernel.tasks.values()) {

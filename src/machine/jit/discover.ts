@@ -153,9 +153,10 @@ class Discovery {
     }
     const targets = this.source.targets(pc);
     if (isLink(d.rd)) return targets.slice(0, MAX_CALLEES).map((target) => this.call(target, pc + d.length, context));
-    // A jump; or, with another register for the link, a stub of a procedure linkage table, which went to the dynamic linker before.
+    if (d.rd === 0) return targets.map((target) => ({ pc: target, context }));
+    // With another register for the link: a stub of a procedure linkage table, which went to the dynamic linker before.
     const last = this.source.lastTarget(pc);
-    return (d.rd === 0 ? targets : last === undefined ? [] : [last]).map((target) => ({ pc: target, context }));
+    return last === undefined ? [] : [{ pc: last, context }];
   }
 
   /** Marks a line as the start of a block; true if it was none before. */

@@ -223,11 +223,10 @@ export class Jit {
     if (!region) return;
     const { ram, prefetch } = this.options;
     const pc = this.pcOf(hart);
-    if (this.source(hart).page(pc) === undefined) prefetch(hart, pc);
-    const source = this.source(hart);
-    const page = source.page(pc);
+    let source = this.source(hart);
+    if (source.page(pc) === undefined && prefetch(hart, pc)) source = this.source(hart);
     // What was gone on to from here in another address space.
-    if (page?.frame !== region.frame) {
+    if (source.page(pc)?.frame !== region.frame) {
       this.regions.forgetNext(pc);
       return;
     }

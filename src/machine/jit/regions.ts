@@ -89,7 +89,7 @@ export class Regions {
     this.u32[region.entry >>> 2] = (REGION | region.number) >>> 0;
   }
 
-  /** Numbers from one on, up to the table's size, can be had. */
+  /** Numbers from `first` on, up to the table's size, can be had. */
   private freeFrom(first: number): void {
     for (let number = this.table.length - 1; number >= first; number--) this.free.push(number);
   }
@@ -109,15 +109,15 @@ export class Regions {
     this.remove(this.byPlace.values().next().value!);
   }
 
-  /** Where a region at pc would be among those that others went on to, in words. */
+  /** Where the pc of a region at pc would be among those that others went on to, in words. */
   private nextAt(pc: number): number {
-    return (this.nexts + (Math.floor(pc / 2) % NEXT_ENTRIES) * NEXT_BYTES) >>> 2;
+    return (this.nexts + (Math.floor(pc / 2) % NEXT_ENTRIES) * NEXT_BYTES + NEXT_PC) >>> 2;
   }
 
   /** Others no longer go on to the region at pc by themselves. */
   forgetNext(pc: number): void {
     const { u32 } = this;
-    const at = this.nextAt(pc) + NEXT_PC / 4;
+    const at = this.nextAt(pc);
     if (u32[at] === pc % 2 ** 32 && u32[at + 1] === Math.floor(pc / 2 ** 32)) u32[at] = NO_PC;
   }
 
