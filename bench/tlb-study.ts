@@ -27,7 +27,14 @@ export interface Cost {
 /** One run: a cost for each of CHANGES. The same seed, so that strategies differ in nothing else. */
 export async function measure(strategy: TlbFlush, harts: number, sharers: number): Promise<readonly Cost[]> {
   const program = buildGuest("bench/guest/tlb-study.c");
-  const machine = new Machine({ memory: MEMORY, harts, seed: SEED, tlbFlush: strategy, engine: "interpreter" });
+  const machine = new Machine({
+    memory: MEMORY,
+    harts,
+    seed: SEED,
+    tlbFlush: strategy,
+    tlbNeighbours: 1,
+    engine: "interpreter",
+  });
   const { status, stdout } = await machine.run(program, [String(sharers)]);
   if (status !== 0) throw new Error(`tlb-study ${sharers} with ${strategy} ended with ${status}`);
   const costs = stdout.trim().split("\n").map(parseCost);

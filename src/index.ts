@@ -2,7 +2,7 @@
 // docs/library.md is its guide.
 import { EEXIST, ENOMEM, ENOSPC, EROFS } from "./base/errno.ts";
 import { PAGE_SIZE } from "./base/numbers.ts";
-import { MAX_GUEST_RAM, MAX_HARTS, MIN_GUEST_RAM } from "./base/limits.ts";
+import { MAX_GUEST_RAM, MAX_HARTS, MAX_TLB_NEIGHBOURS, MIN_GUEST_RAM } from "./base/limits.ts";
 import { type Counters, readCounters } from "./host/counters.ts";
 import { Deadlock, drive } from "./host/drive.ts";
 import type { Host } from "./host/host.ts";
@@ -56,6 +56,8 @@ export interface MachineOptions {
   hugepages?: number | undefined;
   /** How translations are taken away: see docs/mshare.md. Default: "mask". */
   tlbFlush?: TlbFlush;
+  /** Pages that one TLB miss may enter, if misses come one after the other: 1 to 512. 1: only the one that missed. Default: 512. */
+  tlbNeighbours?: number;
   /** vm.overcommit_memory. Default: 0. */
   overcommit?: Overcommit;
   /** Recount all memory management as the machine runs, and fail on the first difference. Slow; for tests. */
@@ -121,7 +123,8 @@ export class Machine {
     this.#options = options;
     const memoryBytes = options.memory ?? 512 * 2 ** 20;
     const harts = options.harts ?? 1;
-    checkSizes(memoryBytes, harts);
+    const tlbNeighbours = options.tlbNeighbours ?? MAX_TLB_NEIGHBOURS;
+    checkSizes(memoryBytes, harts, tlbNeighbours);
     // 1. The host: streams, clock, directories.
     this.#host = this.#makeHost();
     const mounts = (options.mounts ?? []).map((mount) => ({ fs: openMount(mount), at: utf8ToByteString(mount.guest) }));
@@ -132,6 +135,7 @@ export class Machine {
       memoryBytes,
       harts,
       engine: options.engine ?? "jit",
+      tlbNeighbours,
       compile: (bytes) => optimizedLate(() => new WebAssembly.Module(bytes)),
     });
     // 3. The kernel on it, with its files.
@@ -323,7 +327,7 @@ function checkHugepages(kernel: Kernel, wanted: number): void {
     throw new MachineError(`${wanted} huge pages: memory has room for ${total}; use fewer, or more memory`, 2);
 }
 
-function checkSizes(memory: number, harts: number): void {
+function checkSizes(memory: number, harts: number, neighbours: number): void {
   const mib = (bytes: number): string => `${bytes / 2 ** 20} MiB`;
   if (!(memory >= MIN_GUEST_RAM))
     throw new MachineError(`too little memory: ${mib(memory)}; at least ${mib(MIN_GUEST_RAM)} are needed`, 2);
@@ -331,6 +335,8 @@ function checkSizes(memory: number, harts: number): void {
     throw new MachineError(`too much memory: ${mib(memory)}; at most ${mib(MAX_GUEST_RAM)} are possible`, 2);
   if (!Number.isInteger(harts) || harts < 1 || harts > MAX_HARTS)
     throw new MachineError(`${harts} harts: 1 to ${MAX_HARTS} are possible`, 2);
+  if (!Number.isInteger(neighbours) || neighbours < 1 || neighbours > MAX_TLB_NEIGHBOURS)
+    throw new MachineError(`${neighbours} TLB neighbours: 1 to ${MAX_TLB_NEIGHBOURS} are possible`, 2);
 }
 
 function openMount(mount: MountOption): HostFs {

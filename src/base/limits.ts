@@ -12,6 +12,8 @@ export const MAX_GUEST_RAM = 3.5 * 2 ** 30;
 export const MIN_GUEST_RAM = 8 * 2 ** 20;
 /** Harts of one machine. */
 export const MAX_HARTS = 64;
+/** Pages that one TLB miss may enter: a leaf table's. */
+export const MAX_TLB_NEIGHBOURS = 512;
 /** kernel.pid_max. */
 export const PID_MAX = 32768;
 /** PATH_MAX, with the final NUL. */

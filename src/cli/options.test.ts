@@ -1,6 +1,6 @@
 // Values of options: what is understood, and that what is not gets one clear sentence.
 import { describe, expect, test } from "vitest";
-import { parseEnv, parseHarts, parseMemory, parseMount, parseSeed, parseSize } from "./options.ts";
+import { parseEnv, parseHarts, parseMemory, parseMount, parseNeighbours, parseSeed, parseSize } from "./options.ts";
 
 describe("sizes", () => {
   test.each([
@@ -29,6 +29,12 @@ describe("sizes", () => {
 test("harts are 1 to 64", () => {
   expect(parseHarts("64")).toBe(64);
   for (const text of ["0", "65", "-1", "1.5", "x", ""]) expect(() => parseHarts(text)).toThrow("1 to 64 are possible.");
+});
+
+test("a TLB miss enters 1 to 512 pages", () => {
+  expect([parseNeighbours("1"), parseNeighbours("512")]).toEqual([1, 512]);
+  for (const text of ["0", "513", "-1", "8.5", "x", ""])
+    expect(() => parseNeighbours(text)).toThrow("1 to 512 are possible.");
 });
 
 test("seeds are whole numbers", () => {

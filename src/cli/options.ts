@@ -2,7 +2,7 @@
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { InvalidArgumentError } from "commander";
-import { MAX_GUEST_RAM, MAX_HARTS, MIN_GUEST_RAM } from "../base/limits.ts";
+import { MAX_GUEST_RAM, MAX_HARTS, MAX_TLB_NEIGHBOURS, MIN_GUEST_RAM } from "../base/limits.ts";
 import type { MountOption } from "../index.ts";
 
 const UNITS: Readonly<Record<string, number>> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
@@ -26,13 +26,17 @@ export function parseMemory(text: string): number {
   return bytes;
 }
 
-/** A number of harts. */
-export function parseHarts(text: string): number {
-  const harts = Number(text);
-  if (!/^\d+$/.test(text) || harts < 1 || harts > MAX_HARTS)
-    throw new InvalidArgumentError(`1 to ${MAX_HARTS} are possible.`);
-  return harts;
+function parseUpTo(text: string, most: number): number {
+  const count = Number(text);
+  if (!/^\d+$/.test(text) || count < 1 || count > most) throw new InvalidArgumentError(`1 to ${most} are possible.`);
+  return count;
 }
+
+/** A number of harts. */
+export const parseHarts = (text: string): number => parseUpTo(text, MAX_HARTS);
+
+/** Pages that a TLB miss may enter. */
+export const parseNeighbours = (text: string): number => parseUpTo(text, MAX_TLB_NEIGHBOURS);
 
 /** A number of things, 0 or more. */
 export function parseCount(text: string): number {

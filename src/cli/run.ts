@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { AuditRecorder } from "../audit/recorder.ts";
 import { endOfLine } from "../host/node.ts";
+import { MAX_TLB_NEIGHBOURS } from "../base/limits.ts";
 import {
   type Engine,
   Machine,
@@ -13,7 +14,16 @@ import {
   type TlbFlush,
 } from "../index.ts";
 import { comparisonJson, comparisonTable, countersJson, countersTable } from "../report/counters.ts";
-import { parseCount, parseEnv, parseHarts, parseMemory, parseMount, parseSeed, parseSize } from "./options.ts";
+import {
+  parseCount,
+  parseEnv,
+  parseHarts,
+  parseMemory,
+  parseMount,
+  parseNeighbours,
+  parseSeed,
+  parseSize,
+} from "./options.ts";
 import { parsePc, startProfile } from "./profile.ts";
 
 /** Options that every command which makes machines has. */
@@ -25,6 +35,7 @@ export interface MachineFlags {
   swap?: number;
   hugepages?: number;
   tlbFlush: TlbFlush;
+  tlbNeighbours: number;
   verify?: boolean;
 }
 
@@ -43,7 +54,7 @@ interface RunFlags extends MachineFlags {
   dumpRegion?: number;
 }
 
-/** Adds --engine, --harts, --memory, --seed, --tlb-flush and --verify, under a heading of their own. */
+/** Adds --engine, --harts, --memory, --seed, --tlb-flush, --tlb-neighbours and --verify, under a heading of their own. */
 export function machineOptions(command: Command, defaults: { harts: string; memory: string }): Command {
   return command
     .optionsGroup("The machine:")
@@ -64,6 +75,12 @@ export function machineOptions(command: Command, defaults: { harts: string; memo
       )
         .choices(["mask", "list", "all"])
         .default("mask"),
+    )
+    .option(
+      "--tlb-neighbours <n>",
+      "pages that a TLB miss may enter, if misses come one after the other, 1 to 512",
+      parseNeighbours,
+      MAX_TLB_NEIGHBOURS,
     )
     .option("--verify", "recount all memory management on the way and stop at the first difference (slow)");
 }
@@ -165,6 +182,7 @@ export const pickMachine = ({
   seed,
   swap,
   tlbFlush,
+  tlbNeighbours,
   verify,
 }: MachineFlags): MachineOptions => ({
   engine,
@@ -174,6 +192,7 @@ export const pickMachine = ({
   seed,
   swap,
   tlbFlush,
+  tlbNeighbours,
   verify: verify ?? false,
 });
 

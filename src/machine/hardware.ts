@@ -1,6 +1,6 @@
 // Builds a machine's hardware: the WebAssembly.Memory and all that lives in it, the MMU, the harts, the engine. What the kernel sees of
 // this room is the Hardware interface.
-import { MAX_HARTS } from "../base/limits.ts";
+import { MAX_HARTS, MAX_TLB_NEIGHBOURS } from "../base/limits.ts";
 import { PAGE_SIZE, asPfn } from "../base/numbers.ts";
 import { CodeCache } from "./code-cache.ts";
 import { Hart, type HartContext } from "./hart.ts";
@@ -22,6 +22,7 @@ import { Ram } from "./ram.ts";
 import { encodeRecord, writePageEnd } from "./record.ts";
 import { SlowPath } from "./slow-path.ts";
 import { Tlb } from "./tlb.ts";
+import { createWalker } from "./walker.ts";
 
 export type Engine = "interpreter" | "jit";
 
@@ -33,6 +34,8 @@ export interface HardwareOptions {
   engine?: Engine;
   /** Jumps to a place before the JIT compiles it (default: what was measured best). */
   jitThreshold?: number;
+  /** Pages that one TLB miss may enter, 1 to MAX_TLB_NEIGHBOURS: walker.ts (default: what was measured best). */
+  tlbNeighbours?: number;
   /** Compiles the interpreter, whose module the host may want to treat in a way of its own. */
   compile?: (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
 }
@@ -83,6 +86,9 @@ export function createHardware(options: HardwareOptions): Hardware {
   const { memoryBytes, harts: hartCount } = options;
   if (!(hartCount >= 1 && hartCount <= MAX_HARTS))
     throw new RangeError(`${hartCount} harts: 1 to ${MAX_HARTS} are possible`);
+  const neighbours = options.tlbNeighbours ?? MAX_TLB_NEIGHBOURS;
+  if (!(neighbours >= 1 && neighbours <= MAX_TLB_NEIGHBOURS))
+    throw new RangeError(`${neighbours} TLB neighbours: 1 to ${MAX_TLB_NEIGHBOURS} are possible`);
   const layout = layOut(memoryBytes, hartCount);
   const memory = new WebAssembly.Memory({ initial: layout.pages, maximum: layout.pages });
   const frames = (layout.ram + layout.ramBytes) / PAGE_SIZE;
@@ -136,6 +142,7 @@ export function createHardware(options: HardwareOptions): Hardware {
   const work = (): number => hardware.stats.interpreted + hardware.stats.compiled / COMPILED_SPEED;
   const jit = options.engine === "jit" ? new Jit({ memory, layout, ram, code, prefetch, threshold, work }) : undefined;
   const imports = {
+    walk: createWalker(memory, layout, neighbours),
     load: mmu.load,
     store: mmu.store,
     atomic: mmu.atomic,

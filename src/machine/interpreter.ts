@@ -53,7 +53,7 @@ import {
   TLB_WRITE,
 } from "./layout.ts";
 import { OP_CROSSING, OP_EMPTY, OP_FIRST, OP_ILLEGAL, OP_PAGE_END, OP_SLOW } from "./record.ts";
-import { WALK_SIGNATURE, createWalker } from "./walker.ts";
+import { WALK_SIGNATURE } from "./walker.ts";
 import {
   ACCESS_READ,
   ACCESS_WRITE,
@@ -712,11 +712,11 @@ class InterpreterEmitter implements Emitter {
   }
 }
 
-/** Generates, compiles (with `compile`) and instantiates the interpreter; with `regions`, it also runs compiled code. */
+/** Generates, compiles (with `compile`) and instantiates the interpreter; `walk` is what createWalker made; with `regions`, it also runs compiled code. */
 export function createInterpreter(
   memory: WebAssembly.Memory,
   layout: Layout,
-  imports: EngineImports,
+  imports: EngineImports & { walk: WebAssembly.ExportValue },
   regions?: RegionImports,
   compile = (bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module => new WebAssembly.Module(bytes),
 ): EngineRun {
@@ -745,7 +745,7 @@ export function createInterpreter(
   if (regions) builder.importTable("regions");
   builder.function(two, "run", (code) => new InterpreterEmitter(code, indices, layout, walker, regionIndices).emit());
   const instance = new WebAssembly.Instance(compile(builder.finish()), {
-    e: { memory, walk: createWalker(memory, layout), ...imports, ...(regions as object | undefined) },
+    e: { memory, ...imports, ...(regions as object | undefined) },
   });
   return instance.exports.run as EngineRun;
 }

@@ -44,6 +44,9 @@ export const HART_SPLITS = 604;
 export const SPLITS_PER_CALL = 8;
 /** u32: walks done by generated code (walker.ts). */
 export const HART_WALKS = 596;
+/** u32 each for reads and for writes: the page behind the last one that a walk has entered, and how many it entered unasked (walker.ts). */
+export const HART_AHEAD = 608;
+export const HART_RUN = 616;
 export const HART_BYTES = 1024;
 
 /** Decoded instruction: 16 bytes for each halfword of the page. */
