@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { skipReason, titled } from "../src/testing/build.ts";
 import { measure, rowOf } from "./tlb-study.ts";
 
-const [PROTECT, UNMAP] = [1, 3];
+const [NOTHING, PROTECT, PROTECT_MANY, UNMAP] = [0, 1, 2, 3];
 
 describe.skipIf(skipReason())(titled("the TLB study"), () => {
   test("with mask a change costs one command, whatever the number of sharers, and drops only its own", async () => {
@@ -16,6 +16,11 @@ describe.skipIf(skipReason())(titled("the TLB study"), () => {
       expect(many[change].entries).toBeLessThanOrEqual(32 + 2);
     }
     expect(rowOf("mask", 2, 32, many)).toContain("| 2 | 32 | mask | 1 / 1 / 1 / 1 |");
+  });
+  test("a page whose translation was dropped is a miss of its own, whatever comes before it", async () => {
+    const costs = await measure("mask", 2, 1);
+    expect(costs[PROTECT].misses - costs[NOTHING].misses).toBe(1);
+    expect(costs[PROTECT_MANY].misses - costs[NOTHING].misses).toBe(512);
   });
   test("list sends a command for each sharer, all interrupts each hart, and both drop what did not change", async () => {
     const [list, all] = [await measure("list", 8, 32), await measure("all", 8, 32)];

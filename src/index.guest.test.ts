@@ -163,6 +163,7 @@ describe("Machine refuses", () => {
       "too much memory: 4096 MiB; at most 3584 MiB are possible",
     );
     expect(() => new Machine({ harts: 0 })).toThrow("0 harts: 1 to 64 are possible");
+    expect(() => new Machine({ tlbNeighbours: 1.5 })).toThrow("1.5 TLB neighbours: 1 to 512 are possible");
     expect(() => new Machine({ mounts: [{ host: "/no/such", guest: "/x" }] })).toThrow(
       "cannot mount /no/such: no such directory",
     );

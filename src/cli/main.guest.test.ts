@@ -210,6 +210,7 @@ describe("the command line", () => {
     [["run", "--memory", "5G", "x"], "Too much: at most 3.5G are possible"],
     [["run", "--memory", "lots", "x"], "A size is a number with K, M or G behind it"],
     [["run", "--harts", "65", "x"], "1 to 64 are possible"],
+    [["run", "--tlb-neighbours", "513", "x"], "1 to 512 are possible"],
     [["run", "--harts"], "argument missing"],
     [["run", "--engine", "steam", "x"], "Allowed choices are"],
     [["run", "--mount", "/no/such:/x", "x"], "There is no directory /no/such"],
