@@ -6,12 +6,12 @@ import { VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_NORESERVE, VM_SHARED, VM_WRITE } f
 /** vm_stat_account: `pages` (may be negative) of a VMA with these flags come or go. */
 export function accountVm(mm: Mm, flags: number, pages: number): void {
   mm.totalVm += pages;
-  if (isExec(flags)) mm.execVm += pages;
+  // is_exec_mapping, is_stack_mapping, is_data_mapping.
+  if ((flags & (VM_EXEC | VM_WRITE | VM_GROWSDOWN)) === VM_EXEC) mm.execVm += pages;
   else if ((flags & VM_GROWSDOWN) !== 0) mm.stackVm += pages;
   else if (isData(flags)) mm.dataVm += pages;
 }
 
-const isExec = (flags: number): boolean => (flags & (VM_EXEC | VM_WRITE | VM_GROWSDOWN)) === VM_EXEC;
 const isData = (flags: number): boolean => (flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN)) === VM_WRITE;
 
 /** may_expand_vm: RLIMIT_AS and RLIMIT_DATA allow `pages` more. */

@@ -1,13 +1,12 @@
 // The end of an address space (mm/mmap.c: exit_mmap): windows unlinked, pages and tables given back, VMAs dropped. Used by Mm.put only.
 import { TASK_SIZE } from "../base/limits.ts";
 import { PUD_SIZE, asPfn } from "../base/numbers.ts";
-import { accountVm } from "./accounting.ts";
 import { dispose } from "./merge.ts";
 import type { Mm } from "./mm.ts";
 import { unmapVma } from "./munmap.ts";
 import { freeTables } from "./page-table.ts";
 import type { Gather } from "./shootdown.ts";
-import { VM_ACCOUNT, VM_LOCKED, type Vma } from "./vma.ts";
+import { VM_ACCOUNT, type Vma } from "./vma.ts";
 
 /** Nobody uses `mm` any more. Its translations are dropped before its frames are freed. */
 export function exitMm(mm: Mm): void {
@@ -15,14 +14,10 @@ export function exitMm(mm: Mm): void {
   memory.khugepaged.exit(mm);
   mm.noteHighWater();
   const gather = memory.beginGather();
-  const { vmas } = mm;
-  for (let i = 0; i < vmas.size; i++) unmapVma(vmas.at(i)!, gather);
-  const gone = vmas.takeAll();
-  for (const vma of gone) {
-    if ((vma.flags & VM_ACCOUNT) !== 0) memory.uncommit(vma.pages);
-    if ((vma.flags & VM_LOCKED) !== 0) mm.lockedVm -= vma.pages;
-    accountVm(mm, vma.flags, -vma.pages);
-  }
+  const vmas = mm.vmas.all;
+  for (let i = 0; i < vmas.length; i++) unmapVma(vmas[i], gather);
+  const gone = mm.vmas.takeAll();
+  for (const vma of gone) if ((vma.flags & VM_ACCOUNT) !== 0) memory.uncommit(vma.pages);
   freeAllTables(mm, gone, gather);
   gather.release(mm.root);
   gather.finishSpace(mm);

@@ -394,15 +394,25 @@ function readPage(space: Mm, va: number, vma: Vma, shift: number, table: Pfn, in
   const first = Math.max(index - (index % FAULT_AROUND_PAGES), index - vmaOffset);
   const end = Math.min(first + FAULT_AROUND_PAGES, 512, index + vma.pages - vmaOffset);
   const inObject = Math.ceil(object.size / PAGE_SIZE);
+  const { u32 } = ram;
+  let kind = 0;
+  let mapped = 0;
   for (let i = first; i < end; i++) {
     const page = pageIndex + i - index;
     if (page >= inObject) break;
+    const word = (table << 10) + 2 * i;
+    if (u32[word] !== 0) continue;
     const pfn = object.pages.get(page);
-    if (pfn === 0 || ram.readPte(table, i) !== 0 || (frames.flags[pfn] & FRAME_FALLOCATED) !== 0) continue;
+    if (pfn === 0 || (frames.flags[pfn] & FRAME_FALLOCATED) !== 0) continue;
+    u32[word] = ((pfn << 10) | bits) >>> 0;
     frames.refcount[pfn]++;
-    install(space, table, i, pfn, bits, frames.kind[pfn], rss);
+    frames.mapcount[pfn]++;
+    // That of all pages of the object.
+    kind = frames.kind[pfn];
+    mapped++;
   }
-  if (ram.readPte(table, index) !== 0) return MINOR;
+  if (rss !== null && mapped > 0) countRss(rss, kind, mapped);
+  if (u32[(table << 10) + 2 * index] !== 0) return MINOR;
 
   const pfn = objectPage(vma, pageIndex);
   if (pfn < 0) return -pfn;

@@ -4,7 +4,7 @@ import { PAGE_SIZE, PMD_SIZE, type Pfn } from "../base/numbers.ts";
 import { PTE_A, PTE_D, PTE_W } from "../machine/pte.ts";
 import { accountVm } from "./accounting.ts";
 import { forkAnonVma } from "./anon-vma.ts";
-import { FRAME_EXCLUSIVE, KIND_ANON, KIND_ZERO } from "./frame.ts";
+import { FRAME_EXCLUSIVE, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_ZERO } from "./frame.ts";
 import { copyHugetlb, isHugetlb } from "./hugetlb-vma.ts";
 import { linkVma } from "./merge.ts";
 import type { Mm } from "./mm.ts";
@@ -17,7 +17,6 @@ import {
   nextMappedAddress,
   pmdWord,
 } from "./page-table.ts";
-import { countRss } from "./rmap.ts";
 import type { Gather } from "./shootdown.ts";
 import { isSwapPte, swapSlot } from "./swap.ts";
 import { forkHuge } from "./thp-fork.ts";
@@ -31,8 +30,9 @@ export function forkMm(parent: Mm): Mm | number {
   copyLayout(child, parent);
   const gather = memory.beginGather();
   let failed = false;
-  for (let i = 0; i < parent.vmas.size; i++) {
-    const vma = parent.vmas.at(i)!;
+  const vmas = parent.vmas.all;
+  for (let i = 0; i < vmas.length; i++) {
+    const vma = vmas[i];
     if ((vma.flags & VM_DONTCOPY) !== 0) continue;
     if (copyVma(child, vma, gather)) continue;
     failed = true;
@@ -91,59 +91,73 @@ function copyVma(child: Mm, source: Vma, gather: Gather): boolean {
 /** copy_page_range: both sides map the same pages; private ones become read-only on both. */
 function copyPages(child: Mm, source: Vma, gather: Gather): boolean {
   const parent = source.mm;
+  const { ram } = parent.memory;
+  for (let va = nextMappedAddress(ram, parent.root, source.start, source.end); va < source.end;) {
+    const next = va - (va % PMD_SIZE) + PMD_SIZE;
+    const huge = isHugeLeaf(ram.u32[pmdWord(ram, parent.root, va)]) ? forkHuge(child, parent, va, gather) : "split";
+    if (huge === "no memory") return false;
+    if (huge === "split" && !copyEntries(child, source, va, Math.min(next, source.end), gather)) return false;
+    va = nextMappedAddress(ram, parent.root, next, source.end);
+  }
+  return true;
+}
+
+/** copy_pte_range: the entries of [start, end), which one level-0 table covers if there is one. */
+function copyEntries(child: Mm, source: Vma, start: number, end: number, gather: Gather): boolean {
+  const parent = source.mm;
   const { ram, frames } = parent.memory;
   const { u32 } = ram;
   const cow = (source.flags & (VM_SHARED | VM_MAYWRITE)) === VM_MAYWRITE;
-  for (let va = nextMappedAddress(ram, parent.root, source.start, source.end); va < source.end;) {
-    const first = leafIndex(va);
-    const next = va - (va % PMD_SIZE) + PMD_SIZE;
-    if (isHugeLeaf(u32[pmdWord(ram, parent.root, va)])) {
-      const copied = forkHuge(child, parent, va, gather);
-      if (copied === "no memory") return false;
-      if (copied === "done") {
-        va = nextMappedAddress(ram, parent.root, next, source.end);
-        continue;
-      }
-    }
-    const table = findTable(ram, parent.root, va);
-    const stop = table === 0 ? first : first + (Math.min(next, source.end) - va) / PAGE_SIZE;
-    let target = 0 as Pfn;
-    for (let index = first; index < stop; index++) {
-      const word = (table << 10) + 2 * index;
-      let pte = u32[word];
+  // The child has not used it yet.
+  const unused = (source.flags & VM_SHARED) !== 0 ? PTE_A | PTE_D : PTE_A;
+  const table = findTable(ram, parent.root, start);
+  if (table === 0) return true;
+  const stop = leafIndex(start) + (end - start) / PAGE_SIZE;
+  let target = 0 as Pfn;
+  let anon = 0;
+  let file = 0;
+  let shmem = 0;
+  let firstWeakened = -1;
+  let lastWeakened = 0;
+  for (let index = leafIndex(start); index < stop; index++) {
+    const word = (table << 10) + 2 * index;
+    let pte = u32[word];
+    if (pte === 0) continue;
+    if (target === 0) {
+      target = ensureTable(child, start, 0);
+      if (target === 0) return false;
+      // Making the table may have reclaimed or ended another process: look again.
+      pte = u32[word];
       if (pte === 0) continue;
-      if (target === 0) {
-        target = ensureTable(child, va, 0);
-        if (target === 0) return false;
-        // Making the table may have reclaimed or ended another process: look again.
-        pte = u32[word];
-        if (pte === 0) continue;
-      }
-      if ((pte & PTE_PRESENT) === 0) {
-        if (!isSwapPte(pte)) continue;
-        parent.memory.swap!.get(swapSlot(pte));
-        child.swapPages++;
-        u32[(target << 10) + 2 * index] = pte;
-        continue;
-      }
-      if (cow && (pte & PTE_W) !== 0) {
-        pte = (pte & ~PTE_W) >>> 0;
-        u32[word] = pte;
-        gather.touch(parent, table, index);
-      }
-      const pfn = (pte >>> 10) as Pfn;
-      const kind = frames.kind[pfn];
-      // The child has not used it yet.
-      pte &= ~PTE_A;
-      if ((source.flags & VM_SHARED) !== 0) pte &= ~PTE_D;
-      u32[(target << 10) + 2 * index] = pte;
-      if (kind === KIND_ZERO) continue;
-      if (kind === KIND_ANON) frames.flags[pfn] &= ~FRAME_EXCLUSIVE;
-      frames.refcount[pfn]++;
-      frames.mapcount[pfn]++;
-      countRss(child, kind, 1);
     }
-    va = nextMappedAddress(ram, parent.root, next, source.end);
+    const copy = (target << 10) + 2 * index;
+    if ((pte & PTE_PRESENT) === 0) {
+      if (!isSwapPte(pte)) continue;
+      parent.memory.swap!.get(swapSlot(pte));
+      child.swapPages++;
+      u32[copy] = pte;
+      continue;
+    }
+    if (cow && (pte & PTE_W) !== 0) {
+      pte = (pte & ~PTE_W) >>> 0;
+      u32[word] = pte;
+      if (firstWeakened < 0) firstWeakened = index;
+      lastWeakened = index;
+    }
+    const pfn = pte >>> 10;
+    const kind = frames.kind[pfn];
+    u32[copy] = pte & ~unused;
+    if (kind === KIND_ZERO) continue;
+    if (kind === KIND_ANON) frames.flags[pfn] &= ~FRAME_EXCLUSIVE;
+    frames.refcount[pfn]++;
+    frames.mapcount[pfn]++;
+    if (kind === KIND_ANON) anon++;
+    else if (kind === KIND_FILE) file++;
+    else if (kind === KIND_SHMEM) shmem++;
   }
+  if (firstWeakened >= 0) gather.touch(parent, table, firstWeakened, lastWeakened);
+  child.rssAnon += anon;
+  child.rssFile += file;
+  child.rssShmem += shmem;
   return true;
 }

@@ -18,8 +18,9 @@ export class PageMap {
 
   /** The frame of page `index`, or 0. */
   get(index: number): Pfn {
-    const chunk = this.#chunk(Math.floor(index / CHUNK));
-    return asPfn(chunk === undefined ? 0 : chunk[index % CHUNK]);
+    const key = Math.floor(index / CHUNK);
+    const chunk = key === this.#lastKey ? this.#last : this.#chunk(key);
+    return (chunk === undefined ? 0 : chunk[index % CHUNK]) as Pfn;
   }
 
   /** Stores a frame where there was none. */

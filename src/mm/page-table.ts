@@ -1,18 +1,18 @@
 // Sv48 page tables of an mm: finding, making and freeing tables, and the leaf entries in them. Leaves that other parts call; decides nothing about
-// pages or VMAs. A leaf is an entry of a level-0 table (4 KiB) or a huge one of a level-1 table (2 MiB). mm's fault, zap, fork and mremap use it, and mshare links with it. Every table but the root is counted in `mm.tableBytes`.
+// pages or VMAs. The walks that fork, exit and faults take make no calls of their own: V8 runs them unoptimized at first, where each call costs 0.1 µs. A leaf is an entry of a level-0 table (4 KiB) or a huge one of a level-1 table (2 MiB). mm's fault, zap, fork and mremap use it, and mshare links with it. Every table but the root is counted in `mm.tableBytes`.
 import {
   ENTRIES,
   LEVEL_SIZE,
   PTE_A,
   PTE_G,
   PTE_R,
+  PTE_RWX,
   PTE_U,
   PTE_V,
   PTE_X,
   ROOT_LEVEL,
   isTable,
   makePte,
-  pteIndex,
   ptePfn,
 } from "../machine/pte.ts";
 import type { Ram } from "../machine/ram.ts";
@@ -42,18 +42,17 @@ export function protectionBits(vmFlags: number): number {
 // The word index of entry i of table t is (t << 10) + 2 * i; a pointer entry's own "t << 10" is the entry without its low ten bits.
 const wordOf = (pointer: number, index: number): number => (pointer & ~1023) + 2 * index;
 
+/** `(entry & TABLE_MASK) === PTE_V`: the entry points to a table (isTable). */
+const TABLE_MASK = PTE_V | PTE_RWX;
+
 /** The level-0 table that covers `va`, or 0 if there is none. Follows links into tables of other mms. */
 export function findTable(ram: Ram, root: Pfn, va: number): Pfn {
-  const u32 = ram.u32;
-  const high = Math.floor(va / PUD_SIZE);
-  const low = va - high * PUD_SIZE;
-  const pgd = u32[(root << 10) + 2 * (high >>> 9)];
-  if (!isTable(pgd)) return asPfn(0);
-  const pud = u32[wordOf(pgd, high & 511)];
-  if (!isTable(pud)) return asPfn(0);
-  const pmd = u32[wordOf(pud, low >>> 21)];
-  return isTable(pmd) ? ptePfn(pmd) : asPfn(0);
+  const word = pmdWord(ram, root, va);
+  return word === 0 ? (0 as Pfn) : tableAt(ram.u32[word]);
 }
+
+/** The table that an entry points to, or 0. */
+export const tableAt = (entry: number): Pfn => ((entry & TABLE_MASK) === PTE_V ? entry >>> 10 : 0) as Pfn;
 
 /** Index of `va` in its level-0 table. */
 export const leafIndex = (va: number): number => (va % PMD_SIZE) >>> 12;
@@ -63,9 +62,9 @@ export function pmdWord(ram: Ram, root: Pfn, va: number): number {
   const u32 = ram.u32;
   const high = Math.floor(va / PUD_SIZE);
   const pgd = u32[(root << 10) + 2 * (high >>> 9)];
-  if (!isTable(pgd)) return 0;
-  const pud = u32[wordOf(pgd, high & 511)];
-  return isTable(pud) ? wordOf(pud, (va - high * PUD_SIZE) >>> 21) : 0;
+  if ((pgd & TABLE_MASK) !== PTE_V) return 0;
+  const pud = u32[(pgd & ~1023) + 2 * (high & 511)];
+  return (pud & TABLE_MASK) === PTE_V ? (pud & ~1023) + 2 * ((va - high * PUD_SIZE) >>> 21) : 0;
 }
 
 /** The table that a word is in, and the index of its entry there. */
@@ -136,30 +135,28 @@ export function permits(pte: number, access: number): boolean {
 
 /** The first address in [va, end) that a level-0 table covers, or `end`. Skips what has no tables at the highest level possible. */
 export function nextTableAddress(ram: Ram, root: Pfn, va: number, end: number): number {
-  return nextAddress(ram, root, va, end, isTable);
+  va = nextMappedAddress(ram, root, va, end);
+  while (va < end && findTable(ram, root, va) === 0) va = nextMappedAddress(ram, root, nextPmd(va), end);
+  return va;
 }
+
+/** The first address that the next level-1 entry covers. */
+const nextPmd = (va: number): number => va - (va % PMD_SIZE) + PMD_SIZE;
 
 /** The first address in [va, end) that a level-0 table or a huge leaf covers, or `end`. */
 export function nextMappedAddress(ram: Ram, root: Pfn, va: number, end: number): number {
-  return nextAddress(ram, root, va, end, isPmdInUse);
-}
-
-const isPmdInUse = (pmd: number): boolean => pmd !== 0;
-
-/** The first address in [va, end) whose level-1 entry is one that is looked for, or `end`. */
-function nextAddress(ram: Ram, root: Pfn, va: number, end: number, wanted: (pmd: number) => boolean): number {
   const u32 = ram.u32;
   while (va < end) {
     const high = Math.floor(va / PUD_SIZE);
     const pgd = u32[(root << 10) + 2 * (high >>> 9)];
-    if (!isTable(pgd)) {
+    if ((pgd & TABLE_MASK) !== PTE_V) {
       va = (Math.floor(va / PGD_SIZE) + 1) * PGD_SIZE;
       continue;
     }
-    const pud = u32[wordOf(pgd, high & 511)];
-    if (isTable(pud)) {
+    const pud = u32[(pgd & ~1023) + 2 * (high & 511)];
+    if ((pud & TABLE_MASK) === PTE_V) {
       for (let i = (va - high * PUD_SIZE) >>> 21; i < ENTRIES; i++) {
-        if (!wanted(u32[wordOf(pud, i)])) continue;
+        if (u32[(pud & ~1023) + 2 * i] === 0) continue;
         const found = Math.max(va, high * PUD_SIZE + i * PMD_SIZE);
         return found < end ? found : end;
       }
@@ -199,19 +196,19 @@ export function newTable(mm: Mm): Pfn {
  * New tables belong to `mm` and count in its VmPTE.
  */
 export function ensureTable(mm: Mm, va: number, level: number): Pfn {
-  const ram = mm.memory.ram;
+  const { u32 } = mm.memory.ram;
   let table = mm.root;
   for (let at = ROOT_LEVEL; at > level; at--) {
-    const index = pteIndex(va, at);
-    const entry = ram.readPte(table, index);
-    if (isTable(entry)) {
-      table = ptePfn(entry);
+    const word = (table << 10) + 2 * (Math.floor(va / LEVEL_SIZE[at]) % ENTRIES);
+    const entry = u32[word];
+    if ((entry & TABLE_MASK) === PTE_V) {
+      table = (entry >>> 10) as Pfn;
       continue;
     }
     if (entry !== 0) throw new KernelBug(`a table is wanted where a huge leaf maps ${va.toString(16)}`);
     const fresh = newTable(mm);
     if (fresh === 0) return fresh;
-    ram.writePte(table, index, makePte(fresh, PTE_V));
+    u32[word] = makePte(fresh, PTE_V);
     mm.tableBytes += PAGE_SIZE;
     table = fresh;
   }
@@ -279,9 +276,9 @@ function freeBelow(
     const entry = u32[words + 2 * i];
     if (entry === 0) continue;
     const childBase = base + i * size;
-    const child = ptePfn(entry);
+    const child = (entry >>> 10) as Pfn;
     // Linked from elsewhere: what is below it belongs to the sharers as well.
-    const removable = isTable(entry) && frames.refcount[child] === 1;
+    const removable = (entry & TABLE_MASK) === PTE_V && frames.refcount[child] === 1;
     const empty =
       removable && (level === 1 || freeBelow(mm, child, level - 1, childBase, start, end, floor, ceiling, gather));
     // Outside [start, end) nothing is mapped there, but tables that are linked from elsewhere may have stayed.

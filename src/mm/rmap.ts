@@ -14,6 +14,7 @@ import {
   nextMappedAddress,
   nextTableAddress,
   pmdWord,
+  tableAt,
 } from "./page-table.ts";
 import type { Gather } from "./shootdown.ts";
 import { isSwapPte, swapSlot } from "./swap.ts";
@@ -60,19 +61,25 @@ export function zapMirrors(mm: Mm, start: number, end: number, gather: Gather, m
   }
 }
 
-/** Empties [start, end) of the tables of `mm`; pages are counted off `rss` (null: they were not counted, except private copies, in `mm`). */
+/** Empties [start, end) of the tables of `mm`; pages are counted off `rss`, which is `mm` (null: only private copies were counted). */
 export function zapTables(mm: Mm, start: number, end: number, gather: Gather, mode: ZapMode, rss: Mm | null): void {
   const { ram, frames } = mm.memory;
   const { u32 } = ram;
   if (rss !== null) rss.noteHighWater();
+  let anon = 0;
+  let file = 0;
+  let shmem = 0;
   if (mm.memory.hugetlb.mapped > 0) zapHugetlb(mm, start, end, gather, mode, rss);
   for (let va = nextMappedAddress(ram, mm.root, start, end); va < end;) {
     const next = va - (va % PMD_SIZE) + PMD_SIZE;
     const word = pmdWord(ram, mm.root, va);
     if (isHugeLeaf(u32[word])) zapLeaf(mm, word, Math.min(next, end) - va, gather, mode, rss);
-    const table = findTable(ram, mm.root, va);
-    const stop = table === 0 ? 0 : leafIndex(va) + (Math.min(next, end) - va) / PAGE_SIZE;
-    for (let index = leafIndex(va); index < stop; index++) {
+    const table = tableAt(u32[word]);
+    const start = leafIndex(va);
+    const stop = table === 0 ? 0 : start + (Math.min(next, end) - va) / PAGE_SIZE;
+    let first = -1;
+    let last = 0;
+    for (let index = start; index < stop; index++) {
       const word = (table << 10) + 2 * index;
       const pte = u32[word];
       if ((pte & PTE_PRESENT) === 0) {
@@ -83,16 +90,25 @@ export function zapTables(mm: Mm, start: number, end: number, gather: Gather, mo
       const kind = frames.kind[pfn];
       if (mode === "shared only" && kind === KIND_ANON) continue;
       u32[word] = 0;
-      gather.touch(mm, table, index);
+      if (first < 0) first = index;
+      last = index;
       if (kind === KIND_ZERO) continue;
       if ((pte & PTE_D) !== 0 && kind !== KIND_ANON) frames.flags[pfn] |= FRAME_DIRTY;
       frames.mapcount[pfn]--;
-      if (rss !== null) countRss(rss, kind, -1);
-      else if (kind === KIND_ANON) mm.rssAnon--;
-      gather.release(pfn);
+      if (kind === KIND_ANON) anon++;
+      else if (kind === KIND_FILE) file++;
+      else if (kind === KIND_SHMEM) shmem++;
+      // Only the last reference has to wait for the flush.
+      if (frames.refcount[pfn] > 1) frames.refcount[pfn]--;
+      else gather.release(pfn);
     }
+    if (first >= 0) gather.touch(mm, table, first, last);
     va = nextMappedAddress(ram, mm.root, next, end);
   }
+  mm.rssAnon -= anon;
+  if (rss === null) return;
+  rss.rssFile -= file;
+  rss.rssShmem -= shmem;
 }
 
 /** zap_huge_pmd: `bytes` of a huge leaf go. If that is a part only, it is split first: what is left to do is in a table then, if anything. */

@@ -43,19 +43,20 @@ export class Gather {
     this.#memory = memory;
   }
 
-  /** Entry `index` of leaf table `table` of `mm` was removed or weakened. */
-  touch(mm: Mm, table: Pfn, index: number): void {
+  /** Entries of leaf table `table` of `mm` were removed or weakened: `first`, and what of those up to `last`. */
+  touch(mm: Mm, table: Pfn, first: number, last = first): void {
+    const top = this.#top;
     if (table === this.#table) {
-      if (index > this.#last[this.#top]) this.#last[this.#top] = index;
-      else if (index < this.#first[this.#top]) this.#first[this.#top] = index;
+      if (last > this.#last[top]) this.#last[top] = last;
+      if (first < this.#first[top]) this.#first[top] = first;
       return;
     }
     this.#table = table;
-    const top = ++this.#top;
-    this.#mms[top] = mm;
-    this.#tables[top] = table;
-    this.#first[top] = index;
-    this.#last[top] = index;
+    this.#top = top + 1;
+    this.#mms[top + 1] = mm;
+    this.#tables[top + 1] = table;
+    this.#first[top + 1] = first;
+    this.#last[top + 1] = last;
   }
 
   /** Upper entries of `mm` went (a window was unlinked): every translation of this space may be stale. */

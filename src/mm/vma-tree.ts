@@ -15,6 +15,11 @@ export class VmaTree {
     return this.#list[Symbol.iterator]();
   }
 
+  /** All of them in address order, for loops that change none. */
+  get all(): readonly Vma[] {
+    return this.#list;
+  }
+
   /** By position in address order; null outside 0 to size - 1. */
   at(index: number): Vma | null {
     return index >= 0 && index < this.#list.length ? this.#list[index] : null;
@@ -65,12 +70,15 @@ export class VmaTree {
 
   /** Adds a VMA that overlaps none. */
   insert(vma: Vma): void {
+    const list = this.#list;
+    // Appending is what fork does, and common while a program loads.
+    if (list.length === 0 || list[list.length - 1].end <= vma.start) {
+      list.push(vma);
+      return;
+    }
     const index = this.indexAt(vma.start);
-    const above = this.at(index);
-    if (above !== null && above.start < vma.end) throw new Error(`VMA ${vma.start.toString(16)} overlaps another`);
-    // Appending and inserting at the very end are common while a program loads.
-    if (index === this.#list.length) this.#list.push(vma);
-    else this.#list.splice(index, 0, vma);
+    if (list[index].start < vma.end) throw new Error(`VMA ${vma.start.toString(16)} overlaps another`);
+    list.splice(index, 0, vma);
   }
 
   /** Takes a VMA out; it must be in. */
