@@ -1,6 +1,6 @@
 // The end of an address space (mm/mmap.c: exit_mmap): windows unlinked, pages and tables given back, VMAs dropped. Used by Mm.put only.
 import { TASK_SIZE } from "../base/limits.ts";
-import { PUD_SIZE, asPfn } from "../base/numbers.ts";
+import { PMD_SIZE, asPfn } from "../base/numbers.ts";
 import { dispose } from "./merge.ts";
 import type { Mm } from "./mm.ts";
 import { unmapVma } from "./munmap.ts";
@@ -34,7 +34,7 @@ function freeAllTables(mm: Mm, vmas: readonly Vma[], gather: Gather): void {
   if (mm.isLinkable) return freeTables(mm, 0, TASK_SIZE, 0, TASK_SIZE, gather);
   for (let i = 0; i < vmas.length; i++) {
     const { start } = vmas[i];
-    while (i + 1 < vmas.length && vmas[i + 1].start - vmas[i].end < PUD_SIZE) i++;
+    while (i + 1 < vmas.length && vmas[i + 1].start - vmas[i].end < PMD_SIZE) i++;
     freeTables(mm, start, vmas[i].end, 0, vmas[i + 1]?.start ?? TASK_SIZE, gather);
   }
 }

@@ -9,7 +9,8 @@ import { PTE_A, PTE_D, PTE_W, makePte } from "../machine/pte.ts";
 import { ACCESS_EXECUTE, ACCESS_READ, ACCESS_WRITE } from "../machine/trap.ts";
 import { prepareAnonVma } from "./anon-vma.ts";
 import { BUS_ADRERR, FAULT_AROUND_PAGES, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGSEGV } from "./constants.ts";
-import { FRAME_DIRTY, FRAME_EXCLUSIVE, FRAME_FALLOCATED, FRAME_LAZYFREE, KIND_ANON, KIND_ZERO } from "./frame.ts";
+import { mapAround } from "./fault-around.ts";
+import { FRAME_DIRTY, FRAME_EXCLUSIVE, FRAME_LAZYFREE, KIND_ANON, KIND_ZERO } from "./frame.ts";
 import type { MemoryGroup } from "./memcg.ts";
 import { hugetlbFault } from "./hugetlb-fault.ts";
 import { isHugetlb, poolOf } from "./hugetlb-vma.ts";
@@ -391,28 +392,8 @@ function readPage(space: Mm, va: number, vma: Vma, shift: number, table: Pfn, in
   let bits = protectionBits(vma.flags);
   if ((vma.flags & VM_SHARED) !== 0 && object.kind === "shmem") bits |= writeBit(vma);
 
-  const first = Math.max(index - (index % FAULT_AROUND_PAGES), index - vmaOffset);
-  const end = Math.min(first + FAULT_AROUND_PAGES, 512, index + vma.pages - vmaOffset);
-  const inObject = Math.ceil(object.size / PAGE_SIZE);
-  const { u32 } = ram;
-  let kind = 0;
-  let mapped = 0;
-  for (let i = first; i < end; i++) {
-    const page = pageIndex + i - index;
-    if (page >= inObject) break;
-    const word = (table << 10) + 2 * i;
-    if (u32[word] !== 0) continue;
-    const pfn = object.pages.get(page);
-    if (pfn === 0 || (frames.flags[pfn] & FRAME_FALLOCATED) !== 0) continue;
-    u32[word] = ((pfn << 10) | bits) >>> 0;
-    frames.refcount[pfn]++;
-    frames.mapcount[pfn]++;
-    // That of all pages of the object.
-    kind = frames.kind[pfn];
-    mapped++;
-  }
-  if (rss !== null && mapped > 0) countRss(rss, kind, mapped);
-  if (u32[(table << 10) + 2 * index] !== 0) return MINOR;
+  mapAround(space, vma, vmaOffset, table, index, bits, rss);
+  if (ram.readPte(table, index) !== 0) return MINOR;
 
   const pfn = objectPage(vma, pageIndex);
   if (pfn < 0) return -pfn;

@@ -11,11 +11,12 @@ import type { Mm } from "./mm.ts";
 import {
   PTE_PRESENT,
   ensureTable,
-  findTable,
+  indexOfWord,
   isHugeLeaf,
   leafIndex,
   nextMappedAddress,
   pmdWord,
+  tableAt,
 } from "./page-table.ts";
 import type { Gather } from "./shootdown.ts";
 import { isSwapPte, swapSlot } from "./swap.ts";
@@ -94,33 +95,35 @@ function copyPages(child: Mm, source: Vma, gather: Gather): boolean {
   const { ram } = parent.memory;
   for (let va = nextMappedAddress(ram, parent.root, source.start, source.end); va < source.end;) {
     const next = va - (va % PMD_SIZE) + PMD_SIZE;
-    const huge = isHugeLeaf(ram.u32[pmdWord(ram, parent.root, va)]) ? forkHuge(child, parent, va, gather) : "split";
+    const word = pmdWord(ram, parent.root, va);
+    const huge = isHugeLeaf(ram.u32[word]) ? forkHuge(child, parent, va, gather) : "split";
     if (huge === "no memory") return false;
-    if (huge === "split" && !copyEntries(child, source, va, Math.min(next, source.end), gather)) return false;
+    if (huge === "split") {
+      const table = tableAt(ram.u32[word]);
+      if (table !== 0 && !copyEntries(child, source, table, va, Math.min(next, source.end), gather)) return false;
+    }
     va = nextMappedAddress(ram, parent.root, next, source.end);
   }
   return true;
 }
 
-/** copy_pte_range: the entries of [start, end), which one level-0 table covers if there is one. */
-function copyEntries(child: Mm, source: Vma, start: number, end: number, gather: Gather): boolean {
+/** copy_pte_range: the entries of [start, end), which the parent's `table` of level 0 covers. */
+function copyEntries(child: Mm, source: Vma, table: Pfn, start: number, end: number, gather: Gather): boolean {
   const parent = source.mm;
   const { ram, frames } = parent.memory;
   const { u32 } = ram;
   const cow = (source.flags & (VM_SHARED | VM_MAYWRITE)) === VM_MAYWRITE;
   // The child has not used it yet.
   const unused = (source.flags & VM_SHARED) !== 0 ? PTE_A | PTE_D : PTE_A;
-  const table = findTable(ram, parent.root, start);
-  if (table === 0) return true;
-  const stop = leafIndex(start) + (end - start) / PAGE_SIZE;
-  let target = 0 as Pfn;
+  const from = (table << 10) + 2 * leafIndex(start);
+  const to = from + (2 * (end - start)) / PAGE_SIZE;
+  let target = 0;
   let anon = 0;
   let file = 0;
   let shmem = 0;
-  let firstWeakened = -1;
+  let firstWeakened = 0;
   let lastWeakened = 0;
-  for (let index = leafIndex(start); index < stop; index++) {
-    const word = (table << 10) + 2 * index;
+  for (let word = from; word < to; word += 2) {
     let pte = u32[word];
     if (pte === 0) continue;
     if (target === 0) {
@@ -130,7 +133,7 @@ function copyEntries(child: Mm, source: Vma, start: number, end: number, gather:
       pte = u32[word];
       if (pte === 0) continue;
     }
-    const copy = (target << 10) + 2 * index;
+    const copy = word + ((target - table) << 10);
     if ((pte & PTE_PRESENT) === 0) {
       if (!isSwapPte(pte)) continue;
       parent.memory.swap!.get(swapSlot(pte));
@@ -141,8 +144,8 @@ function copyEntries(child: Mm, source: Vma, start: number, end: number, gather:
     if (cow && (pte & PTE_W) !== 0) {
       pte = (pte & ~PTE_W) >>> 0;
       u32[word] = pte;
-      if (firstWeakened < 0) firstWeakened = index;
-      lastWeakened = index;
+      if (firstWeakened === 0) firstWeakened = word;
+      lastWeakened = word;
     }
     const pfn = pte >>> 10;
     const kind = frames.kind[pfn];
@@ -155,7 +158,7 @@ function copyEntries(child: Mm, source: Vma, start: number, end: number, gather:
     else if (kind === KIND_FILE) file++;
     else if (kind === KIND_SHMEM) shmem++;
   }
-  if (firstWeakened >= 0) gather.touch(parent, table, firstWeakened, lastWeakened);
+  if (firstWeakened !== 0) gather.touch(parent, table, indexOfWord(firstWeakened), indexOfWord(lastWeakened));
   child.rssAnon += anon;
   child.rssFile += file;
   child.rssShmem += shmem;

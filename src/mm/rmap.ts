@@ -9,6 +9,7 @@ import type { MemoryObject } from "./object.ts";
 import {
   PTE_PRESENT,
   findTable,
+  indexOfWord,
   isHugeLeaf,
   leafIndex,
   nextMappedAddress,
@@ -75,23 +76,23 @@ export function zapTables(mm: Mm, start: number, end: number, gather: Gather, mo
     const word = pmdWord(ram, mm.root, va);
     if (isHugeLeaf(u32[word])) zapLeaf(mm, word, Math.min(next, end) - va, gather, mode, rss);
     const table = tableAt(u32[word]);
-    const start = leafIndex(va);
-    const stop = table === 0 ? 0 : start + (Math.min(next, end) - va) / PAGE_SIZE;
-    let first = -1;
+    const from = (table << 10) + 2 * leafIndex(va);
+    const to = table === 0 ? 0 : from + (2 * (Math.min(next, end) - va)) / PAGE_SIZE;
+    let first = 0;
     let last = 0;
-    for (let index = start; index < stop; index++) {
-      const word = (table << 10) + 2 * index;
+    for (let word = from; word < to; word += 2) {
       const pte = u32[word];
+      if (pte === 0) continue;
       if ((pte & PTE_PRESENT) === 0) {
-        if (pte !== 0 && mode !== "shared only" && isSwapPte(pte)) zapSwapEntry(mm, word);
+        if (mode !== "shared only" && isSwapPte(pte)) zapSwapEntry(mm, word);
         continue;
       }
       const pfn = (pte >>> 10) as Pfn;
       const kind = frames.kind[pfn];
       if (mode === "shared only" && kind === KIND_ANON) continue;
       u32[word] = 0;
-      if (first < 0) first = index;
-      last = index;
+      if (first === 0) first = word;
+      last = word;
       if (kind === KIND_ZERO) continue;
       if ((pte & PTE_D) !== 0 && kind !== KIND_ANON) frames.flags[pfn] |= FRAME_DIRTY;
       frames.mapcount[pfn]--;
@@ -102,7 +103,7 @@ export function zapTables(mm: Mm, start: number, end: number, gather: Gather, mo
       if (frames.refcount[pfn] > 1) frames.refcount[pfn]--;
       else gather.release(pfn);
     }
-    if (first >= 0) gather.touch(mm, table, first, last);
+    if (first !== 0) gather.touch(mm, table, indexOfWord(first), indexOfWord(last));
     va = nextMappedAddress(ram, mm.root, next, end);
   }
   mm.rssAnon -= anon;
