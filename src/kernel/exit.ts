@@ -240,7 +240,8 @@ export function reap(process: Process): void {
   process.leader.state = "X";
   if (parent !== null) {
     parent.children.delete(process);
-    parent.childrenUsage.add(process.usage());
+    // All of it: no thread is left.
+    parent.childrenUsage.add(process.goneUsage);
     parent.childrenUsage.add(process.childrenUsage);
   }
   const { group } = process;

@@ -69,7 +69,9 @@ export class Scheduler {
 
   /** Runnable tasks, those on harts included. */
   get runnable(): number {
-    return this.#queue.length + this.cpus.filter((cpu) => cpu.task !== null).length;
+    let count = this.#queue.length;
+    for (const cpu of this.cpus) if (cpu.task !== null) count++;
+    return count;
   }
 
   /** Makes a task runnable that waited, was stopped, or is new. */
@@ -124,12 +126,13 @@ export class Scheduler {
     const { clock, timers, ports, verifier } = this.#kernel;
     const { khugepaged } = this.#kernel.memory;
     for (;;) {
-      this.load.advance(clock.monotonic(), this.runnable);
-      if (khugepaged.deadline <= clock.monotonic()) {
-        khugepaged.run(clock.monotonic());
+      const now = clock.monotonic();
+      this.load.advance(now, this.runnable);
+      if (khugepaged.deadline <= now) {
+        khugepaged.run(now);
         verifier?.tick();
       }
-      timers.run(clock.monotonic());
+      timers.run(now);
       if (done()) return { state: "done" };
       let running = 0;
       for (const cpu of this.cpus) if (cpu.task !== null || this.#assign(cpu)) running++;

@@ -44,7 +44,8 @@ export interface ChildReport {
   /** As waitid's siginfo has it: CLD_*, and the exit code or the signal. */
   readonly code: number;
   readonly detail: number;
-  readonly usage: Usage;
+  /** Whose usage it is (usageWithChildren). */
+  readonly process: Process;
 }
 
 /** A report; null: nothing yet and WNOHANG; -ECHILD without a child that qualifies; -ERESTARTSYS. */
@@ -116,7 +117,7 @@ function consider(task: Task, request: WaitRequest, as: { tracing: boolean }): C
 const reportOf = (task: Task, status: number, code: number, detail: number): ChildReport => ({
   pid: task.tid,
   uid: task.creds.uid,
-  usage: usageWithChildren(task.process),
+  process: task.process,
   status,
   code,
   detail,
@@ -161,8 +162,8 @@ function continueReport(task: Task, options: number): ChildReport | null {
   return reportOf(task, 0xffff, CLD_CONTINUED, SIGCONT);
 }
 
-/** RUSAGE_BOTH. */
-function usageWithChildren(process: Process): Usage {
+/** RUSAGE_BOTH; also of a process that has been reaped. */
+export function usageWithChildren(process: Process): Usage {
   const usage = process.usage();
   usage.add(process.childrenUsage);
   return usage;

@@ -25,7 +25,14 @@ import { NSIG, SIGCHLD } from "../siginfo.ts";
 import type { Task } from "../task.ts";
 import type { Wait } from "../wait.ts";
 import * as w from "../wait-child.ts";
-import { type ChildReport, type WaitOutcome, type WaitRequest, lookForChild, waitForChild } from "../wait-child.ts";
+import {
+  type ChildReport,
+  type WaitOutcome,
+  type WaitRequest,
+  lookForChild,
+  usageWithChildren,
+  waitForChild,
+} from "../wait-child.ts";
 import { encodeRusage } from "./rusage.ts";
 import type { Args, SyscallEntry, SyscallResult } from "./table.ts";
 
@@ -233,7 +240,10 @@ const inGroup =
 const anyChild = (): boolean => true;
 
 function sysWait4(task: Task, args: Args): SyscallResult {
-  const [pid, statusAt, options, usageAt] = [args.i32(0), args.ptr(1), args.u32(2), args.ptr(3)];
+  const pid = args.i32(0);
+  const statusAt = args.ptr(1);
+  const options = args.u32(2);
+  const usageAt = args.ptr(3);
   const known = w.WNOHANG | w.WUNTRACED | w.WCONTINUED | w.__WNOTHREAD | w.__WCLONE | w.__WALL;
   if ((options & ~known) !== 0) return -EINVAL;
   if (pid === -(2 ** 31)) return -ESRCH;
@@ -250,10 +260,13 @@ function sysWait4(task: Task, args: Args): SyscallResult {
     if (outcome === null) return 0;
     if (typeof outcome === "number") return outcome;
     if (statusAt !== 0 && putUser32(task.mm, statusAt, outcome.status) !== 0) return -EFAULT;
-    if (usageAt !== 0 && copyToUser(task.mm, usageAt, encodeRusage(outcome.usage)) !== 0) return -EFAULT;
+    if (usageAt !== 0 && putUsage(task, usageAt, outcome) !== 0) return -EFAULT;
     return outcome.pid;
   });
 }
+
+const putUsage = (task: Task, at: number, { process }: ChildReport): number =>
+  copyToUser(task.mm, at, encodeRusage(usageWithChildren(process)));
 
 const P_ALL = 0;
 const P_PID = 1;
@@ -267,9 +280,7 @@ function sysWaitid(task: Task, args: Args): SyscallResult {
   if ((options & changes) === 0) return -EINVAL;
   const finish: Finish = (outcome) => {
     if (typeof outcome === "number") return outcome;
-    if (outcome !== null && usageAt !== 0 && copyToUser(task.mm, usageAt, encodeRusage(outcome.usage)) !== 0) {
-      return -EFAULT;
-    }
+    if (outcome !== null && usageAt !== 0 && putUsage(task, usageAt, outcome) !== 0) return -EFAULT;
     return infoAt !== 0 ? putChildInfo(task, infoAt, outcome) : 0;
   };
   switch (which) {
