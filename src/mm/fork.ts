@@ -4,7 +4,7 @@ import { PAGE_SIZE, PMD_SIZE, type Pfn } from "../base/numbers.ts";
 import { PTE_A, PTE_D, PTE_W } from "../machine/pte.ts";
 import { accountVm } from "./accounting.ts";
 import { forkAnonVma } from "./anon-vma.ts";
-import { FRAME_EXCLUSIVE, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_ZERO } from "./frame.ts";
+import { FRAME_EXCLUSIVE, KIND_ANON, KIND_ZERO } from "./frame.ts";
 import { copyHugetlb, isHugetlb } from "./hugetlb-vma.ts";
 import { linkVma } from "./merge.ts";
 import type { Mm } from "./mm.ts";
@@ -18,6 +18,7 @@ import {
   pmdWord,
   tableAt,
 } from "./page-table.ts";
+import { countPages } from "./rmap.ts";
 import type { Gather } from "./shootdown.ts";
 import { isSwapPte, swapSlot } from "./swap.ts";
 import { forkHuge } from "./thp-fork.ts";
@@ -112,15 +113,13 @@ function copyEntries(child: Mm, source: Vma, table: Pfn, start: number, end: num
   const parent = source.mm;
   const { ram, frames } = parent.memory;
   const { u32 } = ram;
+  const { counts } = gather;
   const cow = (source.flags & (VM_SHARED | VM_MAYWRITE)) === VM_MAYWRITE;
   // The child has not used it yet.
   const unused = (source.flags & VM_SHARED) !== 0 ? PTE_A | PTE_D : PTE_A;
   const from = (table << 10) + 2 * leafIndex(start);
   const to = from + (2 * (end - start)) / PAGE_SIZE;
   let target = 0;
-  let anon = 0;
-  let file = 0;
-  let shmem = 0;
   let firstWeakened = 0;
   let lastWeakened = 0;
   for (let word = from; word < to; word += 2) {
@@ -154,13 +153,9 @@ function copyEntries(child: Mm, source: Vma, table: Pfn, start: number, end: num
     if (kind === KIND_ANON) frames.flags[pfn] &= ~FRAME_EXCLUSIVE;
     frames.refcount[pfn]++;
     frames.mapcount[pfn]++;
-    if (kind === KIND_ANON) anon++;
-    else if (kind === KIND_FILE) file++;
-    else if (kind === KIND_SHMEM) shmem++;
+    counts[kind]++;
   }
   if (firstWeakened !== 0) gather.touch(parent, table, indexOfWord(firstWeakened), indexOfWord(lastWeakened));
-  child.rssAnon += anon;
-  child.rssFile += file;
-  child.rssShmem += shmem;
+  countPages(child, counts, 1);
   return true;
 }

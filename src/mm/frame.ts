@@ -100,8 +100,27 @@ export class FrameAllocator {
     this.#blockUses = new Uint8Array(blocks);
     this.#blockNext = new Int32Array(blocks).fill(NONE);
     this.#blockPrev = new Int32Array(blocks).fill(NONE);
-    // Highest first, so that low frames are handed out first.
-    for (let pfn = end - 1; pfn >= ram.firstPfn && pfn > 0; pfn--) this.#insert(pfn);
+    this.#insertAll(Math.max(1, ram.firstPfn), end);
+  }
+
+  /** Frees [first, end), highest first, so that low frames are handed out first. Whole blocks get their lists when they are first needed. */
+  #insertAll(first: number, end: number): void {
+    const whole = (first + BLOCK_FRAMES - 1) >> BLOCK_SHIFT;
+    const wholeEnd = Math.max(whole, end >> BLOCK_SHIFT);
+    for (let pfn = end - 1; pfn >= Math.max(first, wholeEnd << BLOCK_SHIFT); pfn--) this.#insert(pfn);
+    for (let block = wholeEnd - 1; block >= whole; block--) this.#whole = this.#link(block, this.#whole);
+    this.#blockFree.fill(BLOCK_FRAMES, whole, wholeEnd);
+    this.#free += (wholeEnd - whole) << BLOCK_SHIFT;
+    for (let pfn = Math.min(end, whole << BLOCK_SHIFT) - 1; pfn >= first; pfn--) this.#insert(pfn);
+  }
+
+  /** The list of the frames of a block that is broken for the first time. */
+  #listFrames(block: number): void {
+    const first = block << BLOCK_SHIFT;
+    const last = first + BLOCK_FRAMES - 1;
+    for (let pfn = first; pfn < last; pfn++) this.#next[pfn] = pfn + 1;
+    this.#next[last] = NONE;
+    this.#blockHead[block] = first;
   }
 
   /** Room for verify() to count in, kept because it counts so often. */
@@ -129,6 +148,7 @@ export class FrameAllocator {
       if (block === NONE) return asPfn(0);
       this.#whole = this.#unlink(block, this.#whole);
       this.#broken = this.#link(block, this.#broken);
+      if (this.#blockUses[block] === 0) this.#listFrames(block);
       this.#blockUses[block] = 2;
     }
     const pfn = this.#blockHead[block];
@@ -139,7 +159,7 @@ export class FrameAllocator {
     this.kind[pfn] = kind;
     this.refcount[pfn] = 1;
     if (++this.used[kind] > this.peak[kind]) this.peak[kind] = this.used[kind];
-    return asPfn(pfn);
+    return pfn as Pfn;
   }
 
   /**

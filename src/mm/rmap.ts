@@ -32,6 +32,14 @@ export function countRss(mm: Mm, kind: number, delta: number): void {
   else if (kind === KIND_SHMEM) mm.rssShmem += delta;
 }
 
+/** Counts all pages of `counts`, which are by kind, as countRss does; then the counts are zero again. */
+export function countPages(mm: Mm, counts: Int32Array, change: 1 | -1): void {
+  mm.rssAnon += change * counts[KIND_ANON];
+  mm.rssFile += change * counts[KIND_FILE];
+  mm.rssShmem += change * counts[KIND_SHMEM];
+  counts.fill(0);
+}
+
 /** Takes the swap entry at `word` out, with its slot. */
 export function zapSwapEntry(mm: Mm, word: number): void {
   const { ram, swap } = mm.memory;
@@ -67,9 +75,7 @@ export function zapTables(mm: Mm, start: number, end: number, gather: Gather, mo
   const { ram, frames } = mm.memory;
   const { u32 } = ram;
   if (rss !== null) rss.noteHighWater();
-  let anon = 0;
-  let file = 0;
-  let shmem = 0;
+  const { counts } = gather;
   if (mm.memory.hugetlb.mapped > 0) zapHugetlb(mm, start, end, gather, mode, rss);
   for (let va = nextMappedAddress(ram, mm.root, start, end); va < end;) {
     const next = va - (va % PMD_SIZE) + PMD_SIZE;
@@ -96,9 +102,7 @@ export function zapTables(mm: Mm, start: number, end: number, gather: Gather, mo
       if (kind === KIND_ZERO) continue;
       if ((pte & PTE_D) !== 0 && kind !== KIND_ANON) frames.flags[pfn] |= FRAME_DIRTY;
       frames.mapcount[pfn]--;
-      if (kind === KIND_ANON) anon++;
-      else if (kind === KIND_FILE) file++;
-      else if (kind === KIND_SHMEM) shmem++;
+      counts[kind]++;
       // Only the last reference has to wait for the flush.
       if (frames.refcount[pfn] > 1) frames.refcount[pfn]--;
       else gather.release(pfn);
@@ -106,10 +110,8 @@ export function zapTables(mm: Mm, start: number, end: number, gather: Gather, mo
     if (first !== 0) gather.touch(mm, table, indexOfWord(first), indexOfWord(last));
     va = nextMappedAddress(ram, mm.root, next, end);
   }
-  mm.rssAnon -= anon;
-  if (rss === null) return;
-  rss.rssFile -= file;
-  rss.rssShmem -= shmem;
+  if (rss === null) counts[KIND_FILE] = counts[KIND_SHMEM] = 0;
+  countPages(mm, counts, -1);
 }
 
 /** zap_huge_pmd: `bytes` of a huge leaf go. If that is a part only, it is split first: what is left to do is in a table then, if anything. */

@@ -5,6 +5,7 @@
 // harts that can hold any, whatever the number of sharers; `list` flushes the space of each mm that shares the tables; `all` flushes every hart when
 // tables that can be shared change (v3). Where nothing is shared, `list` and `all` flush the one space that changed, as Linux does.
 import type { Pfn } from "../base/numbers.ts";
+import { KINDS } from "./frame.ts";
 import type { MemoryManager } from "./memory-manager.ts";
 import type { Mm } from "./mm.ts";
 
@@ -26,6 +27,8 @@ const isShared = (mm: Mm): boolean => mm.viewOf !== null || mm.sharers.size > 0;
 const ROOM_KEPT = 32_768;
 
 export class Gather {
+  /** Room for who collects to count pages by kind in; all zero in between. */
+  readonly counts = new Int32Array(KINDS);
   readonly #memory: MemoryManager;
   // Parallel arrays instead of objects: a big unmap touches thousands of tables. How much of them is in use is counted beside them, because an array
   // that is emptied loses its room, and every fork, copy and exit would make it anew.
