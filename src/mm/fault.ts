@@ -11,7 +11,6 @@ import { prepareAnonVma } from "./anon-vma.ts";
 import { BUS_ADRERR, FAULT_AROUND_PAGES, SEGV_ACCERR, SEGV_MAPERR, SIGBUS, SIGSEGV } from "./constants.ts";
 import { mapAround } from "./fault-around.ts";
 import { FRAME_DIRTY, FRAME_EXCLUSIVE, FRAME_LAZYFREE, KIND_ANON, KIND_ZERO } from "./frame.ts";
-import type { MemoryGroup } from "./memcg.ts";
 import { hugetlbFault } from "./hugetlb-fault.ts";
 import { isHugetlb, poolOf } from "./hugetlb-vma.ts";
 import { denyHugetlbWriting, privateHugetlbWrite } from "./hugetlb-window.ts";
@@ -27,6 +26,7 @@ import {
   protectionBits,
   readLeaf,
 } from "./page-table.ts";
+import { homeFrame, newPrivateFrame } from "./private-frame.ts";
 import { countRss } from "./rmap.ts";
 import { bringInHuge } from "./shmem-huge.ts";
 import { expandStack } from "./stack.ts";
@@ -227,7 +227,7 @@ function privateWrite(mm: Mm, vma: Vma, va: number, hostVma: Vma, hostVa: number
   if (source < 0) return { kind: "signal", signo: SIGBUS, code: BUS_ADRERR, va };
   // Hold the source: the allocation may end another process or reclaim.
   frames.refcount[source]++;
-  const pfn = newPrivateFrame(mm, va, vma, 0);
+  const pfn = newPrivateFrame(mm, va, vma, 0, frames.homeFrame(table, index));
   if (pfn === 0) {
     frames.put(asPfn(source));
     return OUT_OF_MEMORY;
@@ -309,18 +309,6 @@ function install(space: Mm, table: Pfn, index: number, pfn: Pfn, bits: number, k
   if (rss !== null) countRss(rss, kind, 1);
 }
 
-/** A fresh private frame for `va`, exclusive, with its rmap set; contents undefined. 0 if there is none. */
-function newPrivateFrame(space: Mm, va: number, vma: Vma, shift: number, payer?: MemoryGroup): Pfn {
-  const anonVma = vma.anonVma ?? prepareAnonVma(vma, vma.mm.vmas.prev(vma), vma.mm.vmas.next(vma));
-  const { frames } = space.memory;
-  const pfn = space.memory.allocateFrame(space, KIND_ANON, payer);
-  if (pfn === 0) return pfn;
-  frames.flags[pfn] = FRAME_EXCLUSIVE;
-  frames.owner[pfn] = anonVma;
-  frames.index[pfn] = vma.pageIndex(va + shift);
-  return pfn;
-}
-
 /**
  * do_swap_page: a private page comes back from swap, into a frame that only this entry maps. Others that share the slot since a fork read it for
  * themselves: the contents are the same, and each may write its own.
@@ -328,7 +316,8 @@ function newPrivateFrame(space: Mm, va: number, vma: Vma, shift: number, payer?:
 function swapIn(space: Mm, va: number, vma: Vma, shift: number, table: Pfn, index: number, access: number): number {
   const { memory } = space;
   const slot = swapSlot(memory.ram.readPte(table, index));
-  const pfn = newPrivateFrame(space, va, vma, shift, memory.groups.ofSlot(slot, space));
+  const wanted = memory.frames.homeFrame(table, index);
+  const pfn = newPrivateFrame(space, va, vma, shift, wanted, memory.groups.ofSlot(slot, space));
   if (pfn === 0) return OOM;
   memory.loadFromSwap(slot, pfn);
   space.swapPages--;
@@ -359,7 +348,7 @@ function anonymousPage(
     memory.ram.writePte(table, index, makePte(memory.zeroPage, protectionBits(vma.flags)));
     return MINOR;
   }
-  const pfn = newPrivateFrame(space, va, vma, 0);
+  const pfn = newPrivateFrame(space, va, vma, 0, homeFrame(space, va, vma, table, index));
   if (pfn === 0) return OOM;
   memory.ram.zero(pfn);
   install(space, table, index, pfn, protectionBits(vma.flags) | PTE_D | writeBit(vma), KIND_ANON, rss);
@@ -425,7 +414,7 @@ function copyPage(space: Mm, va: number, vma: Vma, shift: number, table: Pfn, in
   const major = vma.object!.lastWasRead;
   // The allocation may reclaim page cache: hold the source.
   frames.refcount[source]++;
-  const pfn = newPrivateFrame(space, va, vma, shift);
+  const pfn = newPrivateFrame(space, va, vma, shift, homeFrame(space, va, vma, table, index));
   if (pfn !== 0) {
     ram.copy(pfn, asPfn(source));
     install(space, table, index, pfn, protectionBits(vma.flags) | PTE_D | writeBit(vma), KIND_ANON, rss);
@@ -466,7 +455,7 @@ function writeProtected(
   }
   // Hold the old page: the allocation may end another process or reclaim.
   frames.refcount[old]++;
-  const pfn = newPrivateFrame(space, va, vma, shift);
+  const pfn = newPrivateFrame(space, va, vma, shift, frames.homeFrame(table, index));
   if (pfn === 0) {
     frames.put(old);
     return OOM;

@@ -2,7 +2,8 @@
 // mshare counts links to page tables here; everybody above only reads the counts.
 //
 // Free frames are kept by 2 MiB block: order-0 requests are served from blocks that are already broken, so that whole blocks stay whole for
-// huge pages. All operations are O(1).
+// huge pages. While more than half of the blocks are whole, each table of private pages has one for itself, its home, so that pages that follow each
+// other have frames that do (machine/extents.ts makes use of that). All operations are O(1), but for finding a home.
 import { type Pfn, asPfn } from "../base/numbers.ts";
 import type { Ram } from "../machine/ram.ts";
 import type { AnonVma } from "./anon-vma.ts";
@@ -37,6 +38,10 @@ const BLOCK_SHIFT = 9;
 /** Frames of a 2 MiB block. */
 export const BLOCK_FRAMES = 1 << BLOCK_SHIFT;
 const NONE = -1;
+/** Entries on either side in which a table looks for one that has a home. */
+const NEAR_TABLES = 64;
+/** Homes without neighbours are so many blocks apart. */
+const HOME_DISTANCE = 8;
 
 export class FrameAllocator {
   readonly ram: Ram;
@@ -72,6 +77,7 @@ export class FrameAllocator {
 
   #recount: { readonly references: Int32Array; readonly mappings: Int32Array } | null = null;
   #next: Int32Array;
+  #prev: Int32Array;
   #blockHead: Int32Array;
   #blockFree: Uint16Array;
   /** By 2 MiB block: whether it has been taken whole before, or a frame of it has; 2 if so more than once. */
@@ -80,6 +86,12 @@ export class FrameAllocator {
   #blockPrev: Int32Array;
   #broken = NONE;
   #whole = NONE;
+  #wholeCount = 0;
+  /** Homes that have free frames. */
+  #homes = NONE;
+  /** By page table: the block that is its home, plus one. By block: the page table whose home it is. 0: none. */
+  readonly #homeOf: Int32Array;
+  readonly #tableOf: Int32Array;
   #free = 0;
 
   constructor(ram: Ram) {
@@ -94,6 +106,9 @@ export class FrameAllocator {
     this.owner = new Array<AnonVma | MemoryObject | null>(end).fill(null);
     this.index = new Float64Array(end);
     this.#next = new Int32Array(end);
+    this.#prev = new Int32Array(end);
+    this.#homeOf = new Int32Array(end);
+    this.#tableOf = new Int32Array((end + BLOCK_FRAMES - 1) >> BLOCK_SHIFT);
     const blocks = (end + BLOCK_FRAMES - 1) >> BLOCK_SHIFT;
     this.#blockHead = new Int32Array(blocks).fill(NONE);
     this.#blockFree = new Uint16Array(blocks);
@@ -109,6 +124,7 @@ export class FrameAllocator {
     const wholeEnd = Math.max(whole, end >> BLOCK_SHIFT);
     for (let pfn = end - 1; pfn >= Math.max(first, wholeEnd << BLOCK_SHIFT); pfn--) this.#insert(pfn);
     for (let block = wholeEnd - 1; block >= whole; block--) this.#whole = this.#link(block, this.#whole);
+    this.#wholeCount = wholeEnd - whole;
     this.#blockFree.fill(BLOCK_FRAMES, whole, wholeEnd);
     this.#free += (wholeEnd - whole) << BLOCK_SHIFT;
     for (let pfn = Math.min(end, whole << BLOCK_SHIFT) - 1; pfn >= first; pfn--) this.#insert(pfn);
@@ -118,7 +134,11 @@ export class FrameAllocator {
   #listFrames(block: number): void {
     const first = block << BLOCK_SHIFT;
     const last = first + BLOCK_FRAMES - 1;
-    for (let pfn = first; pfn < last; pfn++) this.#next[pfn] = pfn + 1;
+    for (let pfn = first; pfn < last; pfn++) {
+      this.#next[pfn] = pfn + 1;
+      this.#prev[pfn + 1] = pfn;
+    }
+    this.#prev[first] = NONE;
     this.#next[last] = NONE;
     this.#blockHead[block] = first;
   }
@@ -140,26 +160,126 @@ export class FrameAllocator {
     return this.ram.endPfn - Math.max(1, this.ram.firstPfn);
   }
 
-  /** Takes a frame with one reference; its contents are whatever they were. Returns 0 if none is free. */
-  allocate(kind: number): Pfn {
-    let block = this.#broken;
-    if (block === NONE) {
-      block = this.#whole;
-      if (block === NONE) return asPfn(0);
-      this.#whole = this.#unlink(block, this.#whole);
-      this.#broken = this.#link(block, this.#broken);
-      if (this.#blockUses[block] === 0) this.#listFrames(block);
-      this.#blockUses[block] = 2;
-    }
-    const pfn = this.#blockHead[block];
-    this.#blockHead[block] = this.#next[pfn];
-    if (--this.#blockFree[block] === 0) this.#broken = this.#unlink(block, this.#broken);
+  /**
+   * Takes a frame with one reference; its contents are whatever they were. Returns 0 if none is free. `wanted`: that one, if it is free and its block is not
+   * a whole one.
+   */
+  allocate(kind: number, wanted = 0): Pfn {
+    if (wanted !== 0 && this.kind[wanted] === KIND_FREE && !this.#isWhole(wanted >> BLOCK_SHIFT))
+      return this.#take(wanted, kind);
+    const block = this.#blockForOne();
+    return block === NONE ? asPfn(0) : this.#take(this.#blockHead[block], kind);
+  }
+
+  /** A block to take one frame of: a broken one; else a whole one, which breaks, or one that is a home. */
+  #blockForOne(): number {
+    if (this.#broken !== NONE) return this.#broken;
+    const block = this.#whole;
+    if (block === NONE || (this.#isScarce && this.#homes !== NONE)) return this.#homes;
+    this.#break(block);
+    this.#broken = this.#link(block, this.#broken);
+    return block;
+  }
+
+  #isWhole(block: number): boolean {
+    return this.#blockFree[block] === BLOCK_FRAMES && this.#tableOf[block] === 0;
+  }
+
+  /** Whether whole blocks are to be kept: less than half of all blocks are. */
+  get #isScarce(): boolean {
+    return 2 * this.#wholeCount < this.#blockFree.length;
+  }
+
+  #break(block: number): void {
+    this.#whole = this.#unlink(block, this.#whole);
+    this.#wholeCount--;
+    if (this.#blockUses[block] === 0) this.#listFrames(block);
+    this.#blockUses[block] = 2;
+  }
+
+  /** Takes a free frame of a block that is not whole. */
+  #take(pfn: number, kind: number): Pfn {
+    const block = pfn >> BLOCK_SHIFT;
+    const [next, prev] = [this.#next[pfn], this.#prev[pfn]];
+    if (prev === NONE) this.#blockHead[block] = next;
+    else this.#next[prev] = next;
+    if (next !== NONE) this.#prev[next] = prev;
+    if (--this.#blockFree[block] === 0) this.#leaveList(block);
     this.#free--;
     this.allocated++;
     this.kind[pfn] = kind;
     this.refcount[pfn] = 1;
     if (++this.used[kind] > this.peak[kind]) this.peak[kind] = this.used[kind];
     return pfn as Pfn;
+  }
+
+  /** Takes a block out of the list of homes or of broken ones; it is no home any more. */
+  #leaveList(block: number): void {
+    if (this.#tableOf[block] === 0) this.#broken = this.#unlink(block, this.#broken);
+    else this.#homes = this.#unlink(block, this.#homes);
+    this.#tableOf[block] = 0;
+  }
+
+  /** The frame of its home that a page table wants for entry `index`; 0 if it has no home. */
+  homeFrame(table: Pfn, index: number): number {
+    const home = this.#homeOf[table];
+    return home === 0 || this.#isWhole(home - 1) ? 0 : ((home - 1) << BLOCK_SHIFT) + index;
+  }
+
+  /**
+   * Gives a page table a home, unless whole blocks are scarce. `word`: where in `ram.u32` the entry above it is: next to the home of a table near it, if
+   * that can be. `tables`: so many in a row are likely to want one; there is room for theirs then.
+   */
+  giveHome(table: Pfn, word: number, tables: number): void {
+    if (this.#isScarce) return;
+    const block = this.#homeNear(word) ?? this.#homeFor(tables);
+    this.#break(block);
+    this.#homes = this.#link(block, this.#homes);
+    this.#tableOf[block] = table;
+    this.#homeOf[table] = block + 1;
+  }
+
+  /** The block as far from the home of the nearest table that has one as their entries are from each other; undefined if it is not whole. */
+  #homeNear(word: number): number | undefined {
+    const { u32 } = this.ram;
+    const index = (word >>> 1) & 511;
+    for (let distance = 1; distance <= NEAR_TABLES; distance++) {
+      for (const d of [-distance, distance]) {
+        const home = index + d < 0 || index + d > 511 ? 0 : this.#homeOf[u32[word + 2 * d] >>> 10];
+        if (home !== 0) return this.#isWhole(home - 1 - d) ? home - 1 - d : undefined;
+      }
+    }
+    return undefined;
+  }
+
+  /** The first of so many whole blocks in a row, at a distance from other homes that lets these have neighbours; any whole one if there are none. */
+  #homeFor(tables: number): number {
+    const all = this.#blockFree.length;
+    for (let first = 0; first + tables <= all; first += HOME_DISTANCE) {
+      let count = 0;
+      while (count < tables && this.#isWhole(first + count)) count++;
+      if (count === tables) return first;
+    }
+    return this.#whole;
+  }
+
+  /** The table is freed: what is left of its home is for everybody. */
+  #forgetHome(table: Pfn): void {
+    const block = this.#homeOf[table] - 1;
+    this.#homeOf[table] = 0;
+    if (this.#tableOf[block] !== table) return;
+    this.#leaveList(block);
+    this.#join(block);
+  }
+
+  /** Puts a block with free frames where it belongs. */
+  #join(block: number): void {
+    if (this.#blockFree[block] < BLOCK_FRAMES) {
+      this.#broken = this.#link(block, this.#broken);
+    } else {
+      this.#whole = this.#link(block, this.#whole);
+      this.#wholeCount++;
+    }
   }
 
   /**
@@ -170,6 +290,7 @@ export class FrameAllocator {
     const block = this.#whole;
     if (block === NONE) return asPfn(0);
     this.#whole = this.#unlink(block, this.#whole);
+    this.#wholeCount--;
     const first = block << BLOCK_SHIFT;
     this.#blockUses[block] = 2;
     this.#blockHead[block] = NONE;
@@ -193,6 +314,7 @@ export class FrameAllocator {
     if (block === NONE) return asPfn(0);
     for (let i = block; i < block + blocks; i++) {
       this.#whole = this.#unlink(i, this.#whole);
+      this.#wholeCount--;
       this.#blockHead[i] = NONE;
       this.#blockFree[i] = 0;
       this.#blockUses[i] = Math.min(2, this.#blockUses[i] + 1);
@@ -256,6 +378,7 @@ export class FrameAllocator {
       this.uncharge(group, this.kind[pfn]);
     }
     this.used[this.kind[pfn]]--;
+    if (this.#homeOf[pfn] !== 0) this.#forgetHome(pfn);
     this.kind[pfn] = KIND_FREE;
     this.flags[pfn] = 0;
     this.owner[pfn] = null;
@@ -265,14 +388,17 @@ export class FrameAllocator {
 
   #insert(pfn: number): void {
     const block = pfn >> BLOCK_SHIFT;
-    this.#next[pfn] = this.#blockHead[block];
+    const head = this.#blockHead[block];
+    this.#next[pfn] = head;
+    this.#prev[pfn] = NONE;
+    if (head !== NONE) this.#prev[head] = pfn;
     this.#blockHead[block] = pfn;
     this.#free++;
     const free = ++this.#blockFree[block];
     if (free === 1) this.#broken = this.#link(block, this.#broken);
     if (free === BLOCK_FRAMES) {
-      this.#broken = this.#unlink(block, this.#broken);
-      this.#whole = this.#link(block, this.#whole);
+      this.#leaveList(block);
+      this.#join(block);
     }
   }
 

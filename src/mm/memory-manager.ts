@@ -166,22 +166,22 @@ export class MemoryManager {
 
   /**
    * A frame with one reference, after reclaim and the OOM handler if need be; 0 if there is none to be had. Contents are undefined. `payer`: who is
-   * charged, if it is not the group of `mm` (or, without one, of the task that runs).
+   * charged, if it is not the group of `mm` (or, without one, of the task that runs). `wanted`: the frame it should be, if that can be had.
    */
-  allocateFrame(mm: Mm | null, kind: number, payer?: MemoryGroup): Pfn {
+  allocateFrame(mm: Mm | null, kind: number, payer?: MemoryGroup, wanted = 0): Pfn {
     if (this.failAllocation !== null && this.failAllocation(kind)) return asPfn(0);
-    if (!this.groups.active) return this.#takeFrame(mm, kind);
+    if (!this.groups.active) return this.#takeFrame(mm, kind, wanted);
     const group = payer ?? (mm === null ? this.groups.current : mm.memcg);
     const charged = this.groups.charge(group, kind, 1, mm);
     if (charged === null) return asPfn(0);
-    const pfn = this.#takeFrame(mm, kind);
+    const pfn = this.#takeFrame(mm, kind, wanted);
     if (pfn === 0) this.groups.uncharge(charged.id, kind);
     else this.frames.group[pfn] = charged.id;
     return pfn;
   }
 
-  #takeFrame(mm: Mm | null, kind: number): Pfn {
-    let pfn = this.frames.allocate(kind);
+  #takeFrame(mm: Mm | null, kind: number, wanted: number): Pfn {
+    let pfn = this.frames.allocate(kind, wanted);
     while (pfn === 0) {
       // What groups protect is protected also if it is clean.
       const dropped = this.groups.active ? 0 : this.dropCaches();

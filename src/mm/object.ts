@@ -96,7 +96,9 @@ export abstract class MemoryObject {
   protected abstract bringIn(index: number): Pfn | number;
 
   protected addPage(index: number, kind: number, payer?: MemoryGroup): Pfn {
-    const pfn = this.memory.allocateFrame(null, kind, payer);
+    // Next to the page before, so that pages in a row have frames in a row.
+    const before = index > 0 ? this.pages.get(index - 1) : 0;
+    const pfn = this.memory.allocateFrame(null, kind, payer, before > 0 ? before + 1 : 0);
     if (pfn === 0) return pfn;
     // The allocation may have reclaimed pages or even ended a process: only now is the map touched.
     this.memory.ram.zero(pfn);
