@@ -3,6 +3,7 @@
 import { MAX_HARTS, MAX_TLB_NEIGHBOURS } from "../base/limits.ts";
 import { PAGE_SIZE, asPfn } from "../base/numbers.ts";
 import { CodeCache } from "./code-cache.ts";
+import { createFinders } from "./extents.ts";
 import { Hart, type HartContext } from "./hart.ts";
 import { createInterpreter } from "./interpreter.ts";
 import { decode } from "./isa/table.ts";
@@ -140,7 +141,9 @@ export function createHardware(options: HardwareOptions): Hardware {
   const prefetch = (hart: number, va: number): boolean => mmu.prefetch(hart, va);
   const threshold = options.jitThreshold;
   const work = (): number => hardware.stats.interpreted + hardware.stats.compiled / COMPILED_SPEED;
-  const jit = options.engine === "jit" ? new Jit({ memory, layout, ram, code, prefetch, threshold, work }) : undefined;
+  const finders = createFinders(memory, layout, neighbours > 1);
+  const jit =
+    options.engine === "jit" ? new Jit({ memory, layout, ram, code, prefetch, finders, threshold, work }) : undefined;
   const imports = {
     walk: createWalker(memory, layout, neighbours),
     load: mmu.load,

@@ -5,6 +5,7 @@ import type { EngineRun } from "./interpreter.ts";
 import {
   HART_ACCESS,
   HART_BUDGET,
+  HART_EXTENTS,
   HART_F,
   HART_FCSR,
   HART_PC,
@@ -213,7 +214,10 @@ export class Hart {
       context.last?.clearReservation();
       context.last = this;
     }
-    u32[(offset + HART_TLB) >>> 2] = context.tlb.slotFor(this.id, this.space);
+    // The slot stays the hart's until it has another space; the room for its extents another hart's may get.
+    const slot = u32[(offset + HART_TLB) >>> 2] || context.tlb.slotFor(this.id, this.space);
+    u32[(offset + HART_TLB) >>> 2] = slot;
+    u32[(offset + HART_EXTENTS) >>> 2] = context.tlb.extentsFor(slot);
     u32[(offset + HART_BUDGET) >>> 2] = budget;
     this.running = budget;
     const cause = context.sampling ? this.runSampled(budget, context.sampling) : context.run(offset, budget);

@@ -4,6 +4,7 @@
 //   HARTS      one struct a hart (HART_*)
 //   stubs      one page of decoded records a hart, for instructions that cross a page (CODE_PAGE_BYTES each)
 //   TLB slots  TLB_SLOT_BYTES each
+//   extents    EXTENT_AREA_BYTES for each of some TLB slots
 //   targets    where indirect jumps went (TARGET_ENTRIES)
 //   nexts      regions that others went on to (NEXT_ENTRIES)
 //   frames     three bytes a frame
@@ -47,6 +48,8 @@ export const HART_WALKS = 596;
 /** u32 each for reads and for writes: the page behind the last one that a walk has entered, and how many it entered unasked (walker.ts). */
 export const HART_AHEAD = 608;
 export const HART_RUN = 616;
+/** u32: the offset of the extents of the current TLB slot. */
+export const HART_EXTENTS = 624;
 export const HART_BYTES = 1024;
 
 /** Decoded instruction: 16 bytes for each halfword of the page. */
@@ -79,7 +82,32 @@ export const TLB_EXECUTE = TLB_ENTRIES * 16;
 export const TLB_SOURCES = TLB_ENTRIES * 24;
 /** u32: not 0 if something was entered since the slot was last emptied. */
 export const TLB_DIRTY = TLB_ENTRIES * 36;
+/** u32: of each table that something was entered from since then, the bit of its number modulo 32. */
+export const TLB_TABLES = TLB_DIRTY + 4;
+
 export const TLB_SLOT_BYTES = TLB_DIRTY + 64;
+
+/**
+ * Extents (extents.ts): runs of pages whose frames are in a row, for a TLB slot that is in use. For loads, then for stores: KNOWN_EXTENTS, by where they are, and
+ * RECENT_EXTENTS, by what asks for them. EXTENT_BYTES each.
+ */
+export const KNOWN_EXTENTS = 256;
+export const RECENT_EXTENTS = 1024;
+export const EXTENT_BYTES = 16;
+/** u64 address; u32 bytes (of a recent one: at which a window may begin), 0 for none; u32 to add to an address. */
+export const EXTENT_START = 0;
+export const EXTENT_LENGTH = 8;
+export const EXTENT_ADDEND = 12;
+/** Bytes that are accessed together at most: a recent extent is so much shorter, less one. */
+export const MAX_WINDOW = 256;
+/** Twice u32 each, for loads and for stores: a bit for each 32nd of the extents, set if there are some. */
+export const AREA_USED_KNOWN = 0;
+export const AREA_USED_RECENT = 8;
+/** u32: how often an extent was not known. */
+export const AREA_SEARCHES = 16;
+export const AREA_KNOWN = 64;
+export const AREA_RECENT = AREA_KNOWN + 2 * KNOWN_EXTENTS * EXTENT_BYTES;
+export const EXTENT_AREA_BYTES = AREA_RECENT + 2 * RECENT_EXTENTS * EXTENT_BYTES;
 
 /** Where indirect jumps last went: for (pc >> 1) modulo TARGET_ENTRIES, the low words of pc and of the target. */
 export const TARGET_ENTRIES = 4096;
@@ -102,12 +130,16 @@ const CODE_PAGES = 4096;
 const BYTES_PER_FRAME = 3;
 const TLB_SLOTS = 96;
 const TLB_SLOTS_PER_HART = 32;
+const EXTENT_AREAS = 24;
+const EXTENT_AREAS_PER_HART = 2;
 
 export interface Layout {
   readonly harts: number;
   readonly stubs: number;
   readonly tlb: number;
   readonly tlbSlots: number;
+  readonly extents: number;
+  readonly extentAreas: number;
   readonly targets: number;
   readonly nexts: number;
   /** A byte for each frame of the memory, three times: has decoded code; may have write translations; may be the source of some. */
@@ -131,7 +163,9 @@ export function layOut(memoryBytes: number, harts: number): Layout {
   const tlbSlots = TLB_SLOTS + TLB_SLOTS_PER_HART * harts;
   const stubs = HARTS + harts * HART_BYTES;
   const tlb = alignUp(stubs + harts * CODE_PAGE_BYTES, 64);
-  const targets = tlb + tlbSlots * TLB_SLOT_BYTES;
+  const extents = tlb + tlbSlots * TLB_SLOT_BYTES;
+  const extentAreas = EXTENT_AREAS + EXTENT_AREAS_PER_HART * harts;
+  const targets = extents + extentAreas * EXTENT_AREA_BYTES;
   const nexts = targets + TARGET_ENTRIES * 8;
   const hasCode = nexts + NEXT_ENTRIES * NEXT_BYTES;
   // All frames there are: those of guest RAM and of what lies before it, these bytes for each frame included.
@@ -146,6 +180,8 @@ export function layOut(memoryBytes: number, harts: number): Layout {
     stubs,
     tlb,
     tlbSlots,
+    extents,
+    extentAreas,
     targets,
     nexts,
     hasCode,

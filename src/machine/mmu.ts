@@ -21,6 +21,18 @@ interface Leaf {
   pte: number;
 }
 
+/** A translation that a hart may use without a walk, and the leaf entry that it came from. */
+export interface CachedTranslation {
+  readonly hart: number;
+  readonly root: Pfn;
+  readonly va: number;
+  readonly pfn: Pfn;
+  readonly table: Pfn;
+  readonly index: number;
+  readonly write: boolean;
+  readonly execute: boolean;
+}
+
 export interface MmuStats {
   tlbMisses: number;
 }
@@ -74,17 +86,8 @@ export class Mmu {
   /** What riscv_flush_icache asks for. Stores invalidate decoded code at once, so nothing stale can be left. */
   fenceI(): void {}
 
-  /** Every translation cached now, for verify(). */
-  *entries(): Iterable<{
-    hart: number;
-    root: Pfn;
-    va: number;
-    pfn: Pfn;
-    table: Pfn;
-    index: number;
-    write: boolean;
-    execute: boolean;
-  }> {
+  /** Every translation cached now, for verify(): those of the TLBs, and those of extents. */
+  *entries(): Iterable<CachedTranslation> {
     for (const e of this.tlb.entries()) {
       const execute = e.kind === KIND_EXECUTE;
       yield {
@@ -97,6 +100,14 @@ export class Mmu {
         write: e.kind === KIND_WRITE,
         execute,
       };
+    }
+    for (const { hart, root, va, pages, pfn, write } of this.tlb.allExtents()) {
+      for (let page = 0; page < pages; page++) {
+        const at = va + page * PAGE_SIZE;
+        // Where nothing is mapped, it is said to have come from frame 0, which is no table.
+        const { table, index } = this.walk(root, at) ?? { table: asPfn(0), index: 0 };
+        yield { hart, root, va: at, pfn: asPfn(pfn + page), table, index, write, execute: false };
+      }
     }
   }
 

@@ -5,7 +5,8 @@
 // page number (so that adding it, shifted, to the virtual address gives the host address), for code the number of the decoded code page.
 // -1 is invalid: page numbers are not negative. Beside each entry the leaf table it came from, with the level of the leaf above it.
 import { type Pfn, asPfn } from "../base/numbers.ts";
-import { type Layout, TLB_DIRTY, TLB_ENTRIES, TLB_SLOT_BYTES, TLB_SOURCES } from "./layout.ts";
+import { type Layout, TLB_DIRTY, TLB_ENTRIES, TLB_SLOT_BYTES, TLB_SOURCES, TLB_TABLES } from "./layout.ts";
+import { type Extent, ExtentAreas } from "./extent-areas.ts";
 import type { Ram } from "./ram.ts";
 
 export const KIND_READ = 0;
@@ -15,7 +16,7 @@ const KINDS = 3;
 const INVALID = 0xffffffff;
 const NONE = -1;
 /** The level of the leaf in a source word, above the table's frame number. */
-const LEVEL_SHIFT = 24;
+export const LEVEL_SHIFT = 24;
 
 /** Harts that held some, and translations dropped. */
 export interface FlushResult {
@@ -31,6 +32,7 @@ export class Tlb {
   private readonly u8: Uint8Array;
   private readonly u32: Uint32Array;
   private readonly layout: Layout;
+  private readonly extents: ExtentAreas;
   private readonly slotOf = new Map<number, number>();
   private readonly slotHart: Int32Array;
   private readonly slotRoot: Int32Array;
@@ -50,6 +52,7 @@ export class Tlb {
     this.u8 = ram.u8;
     this.u32 = ram.u32;
     this.layout = layout;
+    this.extents = new ExtentAreas(ram, layout);
     this.slotHart = new Int32Array(layout.tlbSlots).fill(-1);
     this.slotRoot = new Int32Array(layout.tlbSlots);
     this.slotUsed = new Float64Array(layout.tlbSlots);
@@ -65,6 +68,11 @@ export class Tlb {
   /** Whether something was entered since the slot was last emptied. */
   private isDirty(slot: number): boolean {
     return this.u32[(this.base(slot) + TLB_DIRTY) >>> 2] !== 0;
+  }
+
+  /** The offset of the extents of the slot that slotFor gave. */
+  extentsFor(slotBase: number): number {
+    return this.extents.for((slotBase - this.layout.tlb) / TLB_SLOT_BYTES);
   }
 
   /** The offset of the slot for an address space on a hart, taking the least recently used one if it has none. */
@@ -102,6 +110,13 @@ export class Tlb {
     const base = this.base(slot);
     this.u8.fill(0xff, base, base + TLB_DIRTY);
     this.u32[(base + TLB_DIRTY) >>> 2] = 0;
+    this.u32[(base + TLB_TABLES) >>> 2] = 0;
+    this.extents.forget(slot);
+  }
+
+  /** Forgets the extents if some of them may have come from one of the tables whose bits these are. */
+  private forgetExtents(slot: number, tables: number): void {
+    if ((this.u32[(this.base(slot) + TLB_TABLES) >>> 2] & tables) !== 0) this.extents.forget(slot);
   }
 
   private release(slot: number): void {
@@ -132,6 +147,7 @@ export class Tlb {
     this.u32[((slotBase + TLB_SOURCES) >>> 2) + kind * TLB_ENTRIES + index] = table | (level << LEVEL_SHIFT);
     this.cachedFrom[table] |= level === 0 ? FROM_PAGES : FROM_SUPERPAGES;
     this.u32[(slotBase + TLB_DIRTY) >>> 2] = 1;
+    this.u32[(slotBase + TLB_TABLES) >>> 2] |= 1 << table;
   }
 
   /** The virtual page of entry `i` (kind * TLB_ENTRIES + index) of a slot, or -1. */
@@ -161,6 +177,7 @@ export class Tlb {
     const flush = ++this.flushes;
     for (let slot = 0; slot < this.slotsEver; slot++) {
       if (!this.isDirty(slot)) continue;
+      this.forgetExtents(slot, 1 << table);
       let dropped = 0;
       if ((from & FROM_PAGES) !== 0) dropped += this.dropPages(slot, table, first, count);
       if ((from & FROM_SUPERPAGES) !== 0) dropped += this.dropSuperpages(slot, table, first, count);
@@ -181,8 +198,10 @@ export class Tlb {
     // Where a table's ranges begin in the list, and for each the next one of the same table.
     const heads = new Map<number, number>();
     const next = new Int32Array(tables.length);
+    let bits = 0;
     tables.forEach((table, i) => {
       if (this.cachedFrom[table] === 0) return;
+      bits |= 1 << table;
       if (ranges[i][1] - ranges[i][0] === 511) this.cachedFrom[table] = 0;
       next[i] = heads.get(table) ?? NONE;
       heads.set(table, i);
@@ -193,6 +212,7 @@ export class Tlb {
     let entries = 0;
     for (let slot = 0; slot < this.slotsEver && heads.size > 0; slot++) {
       if (!this.isDirty(slot)) continue;
+      this.forgetExtents(slot, bits);
       const sources = this.sourceAt(slot);
       const half = this.slotHart[slot] >>> 5;
       const bit = 1 << (this.slotHart[slot] & 31);
@@ -269,6 +289,7 @@ export class Tlb {
 
   /** Drops all write translations to a frame. */
   dropWrites(pfn: Pfn): void {
+    for (let slot = 0; slot < this.slotsEver; slot++) this.extents.forget(slot);
     this.dropWhere(KIND_WRITE, (slot, i) => this.payloadOf(slot, i) === pfn);
   }
 
@@ -329,6 +350,20 @@ export class Tlb {
     const high = (this.base(slot) >>> 2) + 1;
     for (let i = 0; i < KINDS * TLB_ENTRIES; i++) if (u32[high + 2 * i] !== INVALID) found.push(i);
     return found;
+  }
+
+  /** Every extent, once: what is known of it, and where it is recent. */
+  *allExtents(): Iterable<Extent & { readonly hart: number; readonly root: Pfn }> {
+    for (let slot = 0; slot < this.slotsEver; slot++) {
+      if (this.slotHart[slot] < 0) continue;
+      const seen = new Set<string>();
+      for (const extent of this.extents.of(slot)) {
+        const key = Object.values(extent).join();
+        if (seen.has(key)) continue;
+        seen.add(key);
+        yield { ...extent, hart: this.slotHart[slot], root: asPfn(this.slotRoot[slot]) };
+      }
+    }
   }
 
   /** Every valid entry: `payload` is the frame, or the code page for KIND_EXECUTE. */

@@ -13,6 +13,7 @@ import {
   TLB_ENTRIES,
   TLB_READ,
   TLB_SOURCES,
+  TLB_TABLES,
   TLB_WRITE,
 } from "./layout.ts";
 import { PTE_A, PTE_D, PTE_R, PTE_RWX, PTE_U, PTE_V, PTE_W } from "./pte.ts";
@@ -166,6 +167,8 @@ class WalkerEmitter {
     this.enter(TLB_WRITE, 1);
     c.end();
     c.get(this.tlb).i32(1).memory(op.i32Store, TLB_DIRTY);
+    c.get(this.tlb).get(this.tlb).memory(op.i32Load, TLB_TABLES).i32(1).get(this.table);
+    c.op(op.i32Shl, op.i32Or).memory(op.i32Store, TLB_TABLES);
     const { cachedFrom } = this.layout;
     c.get(this.table).get(this.table).memory(op.i32Load8U, cachedFrom).i32(FROM_PAGES);
     c.op(op.i32Or).memory(op.i32Store8, cachedFrom);

@@ -15,6 +15,10 @@ import { type Code, F32, F64, I32, I64, type Label, type ValueType, op } from ".
 import type { CsrAccess, Emitter, LoadTarget } from "../isa/emitter.ts";
 import {
   CODE_PAGE_BYTES,
+  EXTENT_ADDEND,
+  EXTENT_LENGTH,
+  EXTENT_START,
+  HART_EXTENTS,
   HART_F,
   HART_FCSR,
   HART_PC,
@@ -28,15 +32,15 @@ import {
   NEXT_NUMBER,
   NEXT_PC,
   PAGE_ENTRIES,
+  RECENT_EXTENTS,
   TLB_ENTRIES,
   TLB_EXECUTE,
-  TLB_READ,
-  TLB_WRITE,
 } from "../layout.ts";
+import { type ExtentKind, FOR_LOADS, FOR_STORES, recentAt } from "../extents.ts";
 import type { Block, Edge } from "./discover.ts";
 import { type Flow, type Node, type Registers } from "./flow.ts";
 import type { Line } from "./line.ts";
-import type { Access } from "./windows.ts";
+import { type Access, type Window, ZERO } from "./windows.ts";
 import { WORD_LOADS, copied, isWordIn, wordOperation } from "./words.ts";
 
 /** Kinds of exit, as a region returns them. Leave: go on at pc, in compiled code if there is some. */
@@ -56,7 +60,6 @@ const HART = 0;
 const BUDGET = 1;
 const PC = 2;
 const NAN_BOX = 0xffffffff00000000n;
-const NO_PAGE = 0x800;
 /** Bytes of code over which the targets of one indirect jump may lie for a table of them. */
 const MAX_SPAN = 1024;
 const CANONICAL_NAN_32 = 0x7fc00000;
@@ -84,6 +87,8 @@ export interface RegionPlan {
   readonly isFused: boolean;
   /** How to go on in the next region without a return between, if the host has tail calls. */
   readonly chain: Chain | undefined;
+  /** The indices of findLoad and findStore (extents.ts). */
+  readonly finders: readonly [number, number];
   /** The region's number in the table. */
   readonly number: number;
 }
@@ -108,14 +113,21 @@ const SLOT_WORD = 32;
 const SLOT_DOUBLE = 64;
 const SLOT_SINGLE = 96;
 const SLOT_TEMP = 128;
-const SLOT_PAGE = 192;
-const SLOT_ADDEND = 208;
-const SLOT_TLB = 224;
-const SLOT_TARGET = 225;
-const SLOT_EXIT = 226;
-const SLOT_FCSR = 227;
-const SLOT_WINDOW = 228;
-const SLOTS = 252;
+const SLOT_TLB = 192;
+const SLOT_TARGET = 193;
+const SLOT_EXIT = 194;
+const SLOT_FCSR = 195;
+const SLOT_EXTENTS = 196;
+const SLOT_WINDOW = 197;
+const SLOTS = 221;
+
+const SP = 2;
+/** Recent extents for the stack (the first one), and for data at addresses that are known, by their 64 KiB. */
+const RECENT_STACK = 0;
+const RECENT_DATA = 16;
+const DATA_SHIFT = 16;
+/** How far apart regions' recent extents begin, for each halfword that the regions do. */
+const SPREAD = 37;
 
 const has = (set: number, register: number): boolean => ((set >>> register) & 1) !== 0;
 /** The registers of a set, ascending. */
@@ -143,6 +155,9 @@ export class RegionEmitter implements Emitter {
   /** The accesses of the block, and how many of them have been emitted. */
   private accesses: readonly Access[] = [];
   private accessed = 0;
+  /** The recent extents of the region's pointers, from `firstRecent` on: by the symbol in windows.ts. */
+  private readonly firstRecent: number;
+  private readonly recents = new Map<number, number>();
   /** Where in the blocks' bytes each guest instruction begins, in the order of the bytes; and these bytes. For dumps. */
   readonly marks: { readonly at: number; readonly line: Line }[] = [];
   blocks: Uint8Array = new Uint8Array();
@@ -156,6 +171,7 @@ export class RegionEmitter implements Emitter {
     // The other way shows which results are exact.
     this.isFused = plan.isFused && plan.assumeInexact === true;
     this.rootPc = plan.flow.root.block.pc;
+    this.firstRecent = Math.floor(this.rootPc / 2) * SPREAD;
     const rounds = (line: Line): boolean => line.facts.rounds;
     const lines = plan.flow.nodes.flatMap((node) => node.block.lines.filter(rounds));
     this.usesFcsr = lines.length > 0;
@@ -177,6 +193,9 @@ export class RegionEmitter implements Emitter {
   private readonly single = (r: number): number => this.local(SLOT_SINGLE + r, F32);
   private get tlb(): number {
     return this.local(SLOT_TLB, I32);
+  }
+  private get extents(): number {
+    return this.local(SLOT_EXTENTS, I32);
   }
   private get target(): number {
     return this.local(SLOT_TARGET, I64);
@@ -453,12 +472,11 @@ export class RegionEmitter implements Emitter {
    * Pushes a host address to which the offset returned is to be added to get that of the current load or store. In the first access of a
    * window:
    *   va = x[rs1] + distance to the window
-   *   if the window is not in the page remembered, if this access remembers one: look it up in the TLB, remember its page
-   *   host = va + addend
+   *   host = va + addend of the extent that was found here last, if va is in it; else as findLoad or findStore finds
    */
-  private address(kind: number): number {
+  private address(kind: ExtentKind): number {
     const c = this.code;
-    const { isFirst, window, base, offset, memo } = this.accesses[this.accessed++];
+    const { isFirst, window, base, offset } = this.accesses[this.accessed++];
     const slot = SLOT_WINDOW + window.slot;
     if (isFirst) {
       const va = this.temp(I64, 10);
@@ -466,72 +484,54 @@ export class RegionEmitter implements Emitter {
       if (window.lo !== base) c.i64(window.lo - base).op(op.i64Add);
       c.set(va);
       const size = window.hi - window.lo;
-      const isWider = size > this.line.facts.size;
-      if (memo >= 0) this.recall(kind, size, isWider, va, memo);
-      else this.lookUp(kind, size, isWider, va);
-      c.get(va).op(op.i32WrapI64, op.i32Add);
+      this.translate(kind, this.recent(window), size, size > this.line.facts.size, va);
       if (window.slot >= 0) c.tee(this.local(slot, I32));
     } else c.get(this.local(slot, I32));
     return offset - window.lo;
   }
 
-  /** lookUp, unless the page remembered serves. */
-  private recall(kind: number, size: number, isWider: boolean, va: number, memo: number): void {
-    const c = this.code;
-    const page = this.local(SLOT_PAGE + memo, I64);
-    const addend = this.local(SLOT_ADDEND + memo, I32);
-    const known = c.block();
-    const unknown = c.block();
-    // An address that is not aligned is looked up.
-    const low = isWider ? 0 : size - 1;
-    c.get(va)
-      .i64(-4096 | low)
-      .op(op.i64And)
-      .get(page);
-    c.op(op.i64Ne).seldomNext().brIf(unknown);
-    if (isWider) {
-      c.get(va).op(op.i32WrapI64).i32(4095).op(op.i32And);
-      c.i32(4096 - size)
-        .op(op.i32GtU)
-        .seldomNext()
-        .brIf(unknown);
-    }
-    c.br(known).end();
-    this.lookUp(kind, size, isWider, va);
-    c.set(addend).get(va).i64(-4096).op(op.i64And).set(page).end();
-    c.get(addend);
+  /** Which recent extent an access uses: one for the stack, one for each piece of data, and one for each pointer of the region. */
+  private recent(window: Window | undefined): number {
+    if (this.line.d.rs1 === SP) return RECENT_STACK;
+    if (window?.symbol === ZERO) return 1 + (Math.floor(window.lo / 2 ** DATA_SHIFT) % (RECENT_DATA - 1));
+    const symbol = window?.symbol ?? -1;
+    let n = this.recents.get(symbol);
+    if (n === undefined) this.recents.set(symbol, (n = this.recents.size));
+    return RECENT_DATA + ((this.firstRecent + n) % (RECENT_EXTENTS - RECENT_DATA));
   }
 
-  /** Pushes what to add to `va` to get the host address; leaves if the TLB has none for all `size` bytes. */
-  private lookUp(kind: number, size: number, isWider: boolean, va: number): void {
+  /** Pushes the host address of `va`; leaves if there is none for all `size` bytes. */
+  private translate(kind: ExtentKind, recent: number, size: number, isWider: boolean, va: number): void {
     const c = this.code;
-    const entry = this.temp(I64, 11);
+    const at = recentAt(kind, recent);
+    const host = this.temp(I32, 11);
     c.get(va)
-      .op(op.i32WrapI64)
-      .i32(9)
-      .op(op.i32ShrU)
-      .i32((TLB_ENTRIES - 1) << 3)
-      .op(op.i32And);
-    c.get(this.tlb).op(op.i32Add).memory(op.i64Load, kind).set(entry);
+      .get(this.extents)
+      .memory(op.i64Load, at + EXTENT_START)
+      .op(op.i64Sub);
+    c.get(this.extents)
+      .memory(op.i32Load, at + EXTENT_LENGTH)
+      .op(op.i64ExtendI32U, op.i64GeU);
+    c.seldomNext().if(I32);
     this.interpretIf(isWider ? EXIT_SPLIT : EXIT_INTERPRET, () => {
-      c.get(entry).i64(28).op(op.i64ShrS).get(va);
-      if (size > 1) c.i64(size - 1).op(op.i64Add);
-      c.i64(12).op(op.i64ShrU, op.i64Ne);
+      c.get(HART)
+        .get(va)
+        .i32(recent | ((size - 1) << 16))
+        .call(this.plan.finders[kind]);
+      c.tee(host).op(op.i32Eqz);
     });
-    c.get(entry).op(op.i32WrapI64).i32(12).op(op.i32Shl);
-  }
-
-  /** No page is remembered at first: an aligned address never has this bit. */
-  private forgetPages(): void {
-    for (let slot = SLOT_PAGE; slot < SLOT_ADDEND; slot++) {
-      if (this.locals[slot] >= 0) this.code.i64(NO_PAGE).set(this.locals[slot]);
-    }
+    c.get(host).else();
+    c.get(va).op(op.i32WrapI64);
+    c.get(this.extents)
+      .memory(op.i32Load, at + EXTENT_ADDEND)
+      .op(op.i32Add)
+      .end();
   }
 
   load(opcode: number, _size: number, target: LoadTarget): void {
     const c = this.code;
     const wordLoad = WORD_LOADS.get(opcode);
-    const offset = this.address(TLB_READ);
+    const offset = this.address(FOR_LOADS);
     const value = (): unknown => c.memory(target === "x" ? (wordLoad ?? opcode) : opcode, offset);
     if (target === "d") this.setFd(value);
     else if (target === "s") this.setFs(value);
@@ -540,13 +540,13 @@ export class RegionEmitter implements Emitter {
   }
 
   store(opcode: number, _size: number, value: () => void): void {
-    const offset = this.address(TLB_WRITE);
+    const offset = this.address(FOR_STORES);
     value();
     this.code.memory(opcode, offset);
   }
 
   /** The host address of x[rs1], in the local returned. */
-  private atomicAddress(kind: number, size: number): number {
+  private atomicAddress(kind: ExtentKind, size: number): number {
     const c = this.code;
     const va = this.temp(I64, 10);
     const host = this.temp(I32, 10);
@@ -556,8 +556,8 @@ export class RegionEmitter implements Emitter {
     });
     this.x(1);
     c.set(va);
-    this.lookUp(kind, 1, false, va);
-    c.get(va).op(op.i32WrapI64, op.i32Add).set(host);
+    this.translate(kind, this.recent(undefined), 1, false, va);
+    c.set(host);
     return host;
   }
 
@@ -572,7 +572,7 @@ export class RegionEmitter implements Emitter {
 
   amo(size: 4 | 8, combine: (old: number) => void): void {
     const c = this.code;
-    const host = this.atomicAddress(TLB_WRITE, size);
+    const host = this.atomicAddress(FOR_STORES, size);
     const old = this.loadOld(host, size);
     c.get(host);
     combine(old);
@@ -582,7 +582,7 @@ export class RegionEmitter implements Emitter {
 
   loadReserved(size: 4 | 8): void {
     const c = this.code;
-    const host = this.atomicAddress(TLB_READ, size);
+    const host = this.atomicAddress(FOR_LOADS, size);
     const old = this.loadOld(host, size);
     c.get(HART).get(host).memory(op.i32Store, HART_RESERVED);
     c.get(HART).get(old).memory(op.i64Store, HART_RESERVED_VALUE);
@@ -592,7 +592,7 @@ export class RegionEmitter implements Emitter {
   storeConditional(size: 4 | 8): void {
     const c = this.code;
     const failed = this.temp(I32, 8);
-    const host = this.atomicAddress(TLB_WRITE, size);
+    const host = this.atomicAddress(FOR_STORES, size);
     c.get(HART).memory(op.i32Load, HART_RESERVED).get(host).op(op.i32Ne);
     c.get(HART).memory(op.i64Load, HART_RESERVED_VALUE);
     c.get(host)
@@ -844,9 +844,9 @@ export class RegionEmitter implements Emitter {
     this.checkPages();
     this.loadRegisters();
     this.checkFcsr();
-    this.forgetPages();
     const entry = c.takeOut((target) => last - target);
     const labels = this.groups.map(() => c.block(I32));
+    c.get(HART).memory(op.i32Load, HART_EXTENTS).set(this.extents);
     c.get(HART).memory(op.i32Load, HART_TLB).set(this.tlb).putBack(entry).putBack(blocks);
     c.op(op.unreachable);
     for (let n = last; n >= 0; n--) {

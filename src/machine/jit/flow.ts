@@ -2,7 +2,6 @@
 // words (words.ts) where. Pure analysis of the blocks that discover.ts found.
 import type { Block, Edge } from "./discover.ts";
 import type { Line } from "./line.ts";
-import { chooseMemos } from "./memos.ts";
 import { type Access, type Cuts, findWindows } from "./windows.ts";
 
 /** Sets of registers: bit i of `x` for x[i], of `f` for f[i]. */
@@ -314,7 +313,6 @@ export function analyze(rootBlock: Block, options: FlowOptions): Flow {
   findDirty(nodes);
   findWanted(nodes);
   findWindows(nodes, options.cuts);
-  chooseMemos(nodes);
   return {
     root: nodes[0],
     nodes,

@@ -1,10 +1,11 @@
-// Random programs through both engines: all registers, pc, traps, instruction counts and memory must be the same at every stop, whatever
-// the budgets. MSHARE_FUZZ=FIRST,COUNT runs other seeds.
+// Random programs through both engines: all registers, pc, traps, instruction counts, memory and its page tables must be the same at every stop,
+// whatever the budgets and though the tables change between. MSHARE_FUZZ=FIRST,COUNT runs other seeds.
 import { describe, expect, it } from "vitest";
 import { decode } from "../isa/table.ts";
 import { disassemble } from "../isa/disassemble.ts";
 import { CODE, RW, RX, TestMachine } from "../test-machine.ts";
-import { PTE_R } from "../pte.ts";
+import type { Pfn } from "../../base/numbers.ts";
+import { PTE_A, PTE_D, PTE_R, PTE_W } from "../pte.ts";
 import { TRAP_BREAKPOINT, TRAP_BUDGET } from "../trap.ts";
 import { Random } from "../vectors.ts";
 import { type RandomProgram, randomProgram } from "./random-program.ts";
@@ -13,9 +14,13 @@ const DATA = 0x400000;
 const [FIRST, COUNT] = (process.env.MSHARE_FUZZ ?? "1,15").split(",").map(Number);
 const ROUNDS = 300;
 
+/** What the pages of data may be: readable and writable most often. */
+const PERMISSIONS = [RW, RW, RW, PTE_R, 0];
+const PAGES = 5;
+
 class Run {
   readonly machine: TestMachine;
-  readonly frames: number[] = [];
+  readonly frames: Pfn[] = [];
 
   constructor(engine: "interpreter" | "jit", program: RandomProgram) {
     this.machine = new TestMachine({ engine, memoryBytes: 4 * 2 ** 20, jitThreshold: 3 });
@@ -74,8 +79,31 @@ class Run {
     ];
   }
 
+  /** Maps a page of data to any of their frames, or not at all, as the kernel does: the entry, then the flush. */
+  remap(page: number, frame: number, permissions: number): void {
+    const { machine, frames } = this;
+    const va = DATA + page * 4096;
+    const { table, index } = machine.map(va, frames[frame], permissions);
+    if (permissions === 0) machine.hardware.ram.writePte(table, index, 0);
+    machine.hardware.mmu.flushLeaf(table, index, 1);
+  }
+
+  /** The entries for the pages of data, A and D included. */
+  entries(): (number | undefined)[] {
+    return this.frames.map((_, page) => this.machine.hardware.mmu.walk(this.machine.root, DATA + page * 4096)?.pte);
+  }
+
+  /** Throws if a hart may use a translation that the tables do not give. */
+  checkTranslations(): void {
+    for (const { va, pfn, write } of this.machine.hardware.mmu.entries()) {
+      const pte = this.machine.hardware.mmu.walk(this.machine.root, va)?.pte ?? 0;
+      const need = PTE_A | (write ? PTE_W | PTE_D : 0);
+      if (pte >>> 10 !== pfn || (pte & need) !== need) throw new Error(`stale translation of ${va.toString(16)}`);
+    }
+  }
+
   memory(): Uint8Array[] {
-    return this.frames.map((frame) => this.machine.hardware.ram.bytes(frame as never));
+    return this.frames.map((frame) => this.machine.hardware.ram.bytes(frame));
   }
 }
 
@@ -93,7 +121,15 @@ describe("both engines do the same", () => {
       expect(logs[1]).toEqual(logs[0]);
       expect(runs[1].state()).toEqual(runs[0].state());
       expect(ends[1]).toBe(ends[0]);
+      expect(runs[1].entries()).toEqual(runs[0].entries());
+      runs[1].checkTranslations();
       ended = ends[0];
+      if (random.below(2) === 0) continue;
+      const [page, frame] = [random.below(PAGES), random.below(PAGES)];
+      const permissions = PERMISSIONS[random.below(PERMISSIONS.length)];
+      // Most often the frame that follows those of its neighbours.
+      const target = random.below(4) === 0 ? frame : page;
+      for (const run of runs) run.remap(page, target, permissions);
     }
     expect(runs[1].memory()).toEqual(runs[0].memory());
     compiled += runs[1].machine.hardware.stats.compiled;

@@ -177,7 +177,8 @@ describe("the JIT", () => {
 
   it("takes accesses apart where a page ends between them each time", () => {
     const machine = new TestMachine({ engine: "jit", jitThreshold: 10 });
-    const [first, second] = [machine.frame(), machine.frame()];
+    // Frames that do not follow each other.
+    const [second, first] = [machine.frame(), machine.frame()];
     machine.map(DATA, first, RW);
     machine.map(DATA + 4096, second, RW);
     machine.load([

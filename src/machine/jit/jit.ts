@@ -5,8 +5,18 @@ import { ModuleBuilder } from "../../wasm/assembler.ts";
 import { isRelaxedMultiplyAddFused } from "../../wasm/relaxed.ts";
 import { hasTailCalls } from "../../wasm/tail-call.ts";
 import type { CodeCache } from "../code-cache.ts";
+import { FIND_SIGNATURE, type Finders } from "../extents.ts";
 import { REGION_SIGNATURE, type RegionImports } from "../interpreter.ts";
-import { CODE_PAGE_BYTES, HART_F, HART_FCSR, HART_PC, HART_SCRATCH, HART_X, type Layout } from "../layout.ts";
+import {
+  CODE_PAGE_BYTES,
+  HART_F,
+  HART_FCSR,
+  HART_PC,
+  HART_SCRATCH,
+  HART_X,
+  type Layout,
+  MAX_WINDOW,
+} from "../layout.ts";
 import type { Ram } from "../ram.ts";
 import { type Limits, discover } from "./discover.ts";
 import { type PageGuard, RegionEmitter } from "./emit.ts";
@@ -14,7 +24,7 @@ import { describeRegion } from "./describe.ts";
 import { type Flow, type Registers, analyze } from "./flow.ts";
 import { MAX_REGIONS, type Place, type Region, type RegionStats, Regions } from "./regions.ts";
 import { type CodePage, LineCache, TlbSource } from "./source.ts";
-import { type Cuts, MAX_WINDOW } from "./windows.ts";
+import type { Cuts } from "./windows.ts";
 
 /** Jumps to a place in the interpreter; its instructions take then about as long as compiling them. */
 const THRESHOLD = 1500;
@@ -68,6 +78,8 @@ export interface JitOptions {
   readonly layout: Layout;
   readonly ram: Ram;
   readonly code: CodeCache;
+  /** Where regions look for what they find no extent for. */
+  readonly finders: Finders;
   /** Enters the execute translation of a page into a hart's TLB, if that can be done without a fault. */
   readonly prefetch: (hart: number, va: number) => boolean;
   /** Jumps to a place before it is remembered, and again before it is compiled. If it is given, whatever that costs. */
@@ -340,10 +352,14 @@ export class Jit {
       ? { type: builder.type(REGION_SIGNATURE), codePages: layout.code, nexts: layout.nexts }
       : undefined;
     builder.importTable("regions");
+    const finders = [
+      builder.importFunction("findLoad", FIND_SIGNATURE),
+      builder.importFunction("findStore", FIND_SIGNATURE),
+    ] as const;
     const numbers = parts.map(() => this.regions.takeNumber());
     parts.forEach(({ place, flow, pages }, i) => {
       const { assumeInexact } = place.assumptions;
-      const plan = { flow, pages, assumeInexact, isFused: this.isFused, chain, number: numbers[i] };
+      const plan = { flow, pages, assumeInexact, isFused: this.isFused, chain, finders, number: numbers[i] };
       const index = builder.function(REGION_SIGNATURE, undefined, (code) => {
         const emitter = new RegionEmitter(code, plan);
         emitter.emit();
@@ -353,7 +369,7 @@ export class Jit {
     });
     const bytes = builder.finish();
     new WebAssembly.Instance(new WebAssembly.Module(bytes), {
-      e: { memory: this.options.memory, regions: this.regions.table },
+      e: { memory: this.options.memory, regions: this.regions.table, ...this.options.finders },
     });
     const size = Math.ceil(bytes.length / parts.length);
     this.regions.makeRoom(bytes.length);

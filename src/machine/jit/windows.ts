@@ -3,18 +3,17 @@
 // accesses to it that this one dominates: fields of a structure, a stack frame, an unrolled loop. Pure analysis.
 //
 // What a window knows holds until the region is left: nothing else changes translations meanwhile.
+import { MAX_WINDOW } from "../layout.ts";
 import type { Node } from "./flow.ts";
 import type { Line } from "./line.ts";
 import { copied } from "./words.ts";
 
-/** Bytes of a window at most: the larger, the more often it crosses a page. */
-export const MAX_WINDOW = 256;
 /** Windows with more than one access: each takes a local. */
 const MAX_SHARED = 24;
 /** The newest windows, in which an access looks for its own. */
 const MAX_SEARCHED = 32;
 /** The symbol whose value is 0. */
-const ZERO = 0;
+export const ZERO = 0;
 /** Offsets stay exact. */
 const MAX_OFFSET = 2 ** 40;
 
@@ -42,8 +41,6 @@ export interface Access {
   /** x[rs1], and the address, as offsets from the window's symbol. */
   readonly base: number;
   readonly offset: number;
-  /** The memory of the last page that a first access uses (memos.ts), -1 if none. */
-  memo: number;
 }
 
 /** Windows of a block and its dominators, the newest first. */
@@ -143,12 +140,12 @@ class WindowFinder {
     for (let n = 0; scope && n < MAX_SEARCHED; n++, scope = scope.rest) {
       const { window } = scope;
       if (window.symbol !== symbol || (window.kind !== kind && window.kind !== "store")) continue;
-      if (this.take(window, offset, end)) return { line, window, isFirst: false, base, offset, memo: -1 };
+      if (this.take(window, offset, end)) return { line, window, isFirst: false, base, offset };
       if (window.cuts.length > 0) cuts = [...new Set([...cuts, ...window.cuts])];
     }
     const window: Window = { kind, symbol, cuts, lo: offset, hi: end, slot: -1 };
     known.windows = { window, rest: known.windows };
-    return { line, window, isFirst: true, base, offset, memo: -1 };
+    return { line, window, isFirst: true, base, offset };
   }
 
   /** Takes an interval into a window, which grows if need be; false if it must not. */
