@@ -2,8 +2,9 @@
 // processor itself. Used by bench/main.ts and its test. A workload of our program times itself; one of Debian's (programs.ts) is timed from its
 // start to its end, and its checksum is that of what it prints.
 import { createHash } from "node:crypto";
-import { Machine, type Engine as MachineEngine } from "../src/index.ts";
+import type { Engine as MachineEngine } from "../src/index.ts";
 import { buildGuest, crossCompiler, hasCommand, nativeCompiler, runHere } from "../src/testing/build.ts";
+import { Machine } from "./library.ts";
 import { noLinux, onLinux } from "./on-linux.ts";
 import { ENVIRONMENT, type Program, type ProgramRoot, notHere, timedHere } from "./programs.ts";
 

@@ -3,9 +3,10 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import Table from "cli-table3";
-import { type Engine as MachineEngine, Machine } from "../src/index.ts";
+import type { Engine as MachineEngine } from "../src/index.ts";
 import { formatCount, formatRatio } from "../src/report/format.ts";
 import { ROOT, buildGuest, hasCommand } from "../src/testing/build.ts";
+import { Machine } from "./library.ts";
 
 const MIB = 2 ** 20;
 
