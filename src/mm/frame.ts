@@ -86,7 +86,9 @@ export class FrameAllocator {
   #blockPrev: Int32Array;
   #broken = NONE;
   #whole = NONE;
+  /** Whole blocks, now and at first. */
   #wholeCount = 0;
+  readonly #blocks: number;
   /** Homes that have free frames. */
   #homes = NONE;
   /** By page table: the block that is its home, plus one. By block: the page table whose home it is. 0: none. */
@@ -116,6 +118,7 @@ export class FrameAllocator {
     this.#blockNext = new Int32Array(blocks).fill(NONE);
     this.#blockPrev = new Int32Array(blocks).fill(NONE);
     this.#insertAll(Math.max(1, ram.firstPfn), end);
+    this.#blocks = this.#wholeCount;
   }
 
   /** Frees [first, end), highest first, so that low frames are handed out first. Whole blocks get their lists when they are first needed. */
@@ -187,7 +190,7 @@ export class FrameAllocator {
 
   /** Whether whole blocks are to be kept: less than half of all blocks are. */
   get #isScarce(): boolean {
-    return 2 * this.#wholeCount < this.#blockFree.length;
+    return 2 * this.#wholeCount < this.#blocks;
   }
 
   #break(block: number): void {
