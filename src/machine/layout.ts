@@ -80,12 +80,12 @@ export const TLB_READ = 0;
 export const TLB_WRITE = TLB_ENTRIES * 8;
 export const TLB_EXECUTE = TLB_ENTRIES * 16;
 export const TLB_SOURCES = TLB_ENTRIES * 24;
-/** u32: not 0 if something was entered since the slot was last emptied. */
-export const TLB_DIRTY = TLB_ENTRIES * 36;
+/** u32 for each kind: bit i is set if one of entries [128 i, 128 i + 128) was entered since the slot was last emptied. */
+export const TLB_USED = TLB_ENTRIES * 36;
+export const TLB_GROUP = TLB_ENTRIES / 32;
 /** u32: of each table that something was entered from since then, the bit of its number modulo 32. */
-export const TLB_TABLES = TLB_DIRTY + 4;
-
-export const TLB_SLOT_BYTES = TLB_DIRTY + 64;
+export const TLB_TABLES = TLB_USED + 12;
+export const TLB_SLOT_BYTES = TLB_USED + 64;
 
 /**
  * Extents (extents.ts): runs of pages whose frames are in a row, for a TLB slot that is in use. For loads, then for stores: KNOWN_EXTENTS, by where they are, and

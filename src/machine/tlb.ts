@@ -5,7 +5,7 @@
 // page number (so that adding it, shifted, to the virtual address gives the host address), for code the number of the decoded code page.
 // -1 is invalid: page numbers are not negative. Beside each entry the leaf table it came from, with the level of the leaf above it.
 import { type Pfn, asPfn } from "../base/numbers.ts";
-import { type Layout, TLB_DIRTY, TLB_ENTRIES, TLB_SLOT_BYTES, TLB_SOURCES, TLB_TABLES } from "./layout.ts";
+import { type Layout, TLB_ENTRIES, TLB_GROUP, TLB_SLOT_BYTES, TLB_SOURCES, TLB_TABLES, TLB_USED } from "./layout.ts";
 import { type Extent, ExtentAreas } from "./extent-areas.ts";
 import type { Ram } from "./ram.ts";
 
@@ -33,6 +33,7 @@ export class Tlb {
   private readonly u32: Uint32Array;
   private readonly layout: Layout;
   private readonly extents: ExtentAreas;
+  private readonly groups = new Int32Array((KINDS * TLB_ENTRIES) / TLB_GROUP);
   private readonly slotOf = new Map<number, number>();
   private readonly slotHart: Int32Array;
   private readonly slotRoot: Int32Array;
@@ -67,7 +68,29 @@ export class Tlb {
 
   /** Whether something was entered since the slot was last emptied. */
   private isDirty(slot: number): boolean {
-    return this.u32[(this.base(slot) + TLB_DIRTY) >>> 2] !== 0;
+    const used = (this.base(slot) + TLB_USED) >>> 2;
+    return (this.u32[used] | this.u32[used + 1] | this.u32[used + 2]) !== 0;
+  }
+
+  /** The first valid entry from i on, or `end`. A loop of its own, small and with nothing to look up: most entries are not valid, and it is hot at once. */
+  private nextValid(sources: number, i: number, end: number): number {
+    const { u32 } = this;
+    let at = sources + i;
+    const stop = sources + end;
+    while (at < stop && u32[at] === INVALID) at++;
+    return at - sources;
+  }
+
+  /** Lists in `groups` the first entry (kind * TLB_ENTRIES + index) of each group that is used; how many there are. */
+  private listGroups(slot: number): number {
+    const used = (this.base(slot) + TLB_USED) >>> 2;
+    let count = 0;
+    for (let kind = 0; kind < KINDS; kind++) {
+      for (let bits = this.u32[used + kind]; bits !== 0; bits &= bits - 1) {
+        this.groups[count++] = kind * TLB_ENTRIES + (31 - Math.clz32(bits & -bits)) * TLB_GROUP;
+      }
+    }
+    return count;
   }
 
   /** The offset of the extents of the slot that slotFor gave. */
@@ -93,7 +116,8 @@ export class Tlb {
   private freeSlot(): number {
     if (this.slotsEver < this.layout.tlbSlots) {
       const slot = this.slotsEver++;
-      this.clear(slot);
+      const base = this.base(slot);
+      this.u8.fill(0xff, base, base + TLB_USED);
       return slot;
     }
     let oldest = -1;
@@ -107,10 +131,17 @@ export class Tlb {
   }
 
   private clear(slot: number): void {
-    const base = this.base(slot);
-    this.u8.fill(0xff, base, base + TLB_DIRTY);
-    this.u32[(base + TLB_DIRTY) >>> 2] = 0;
-    this.u32[(base + TLB_TABLES) >>> 2] = 0;
+    const { u32 } = this;
+    const entries = this.base(slot) >>> 2;
+    const sources = this.sourceAt(slot);
+    const count = this.listGroups(slot);
+    for (let n = 0; n < count; n++) {
+      const first = this.groups[n];
+      u32.fill(INVALID, entries + 2 * first, entries + 2 * (first + TLB_GROUP));
+      u32.fill(INVALID, sources + first, sources + first + TLB_GROUP);
+    }
+    u32.fill(0, entries + TLB_USED / 4, entries + TLB_USED / 4 + KINDS);
+    u32[entries + TLB_TABLES / 4] = 0;
     this.extents.forget(slot);
   }
 
@@ -146,7 +177,7 @@ export class Tlb {
     this.u32[at + 1] = (vaHigh << 16) | (vaLow >>> 16);
     this.u32[((slotBase + TLB_SOURCES) >>> 2) + kind * TLB_ENTRIES + index] = table | (level << LEVEL_SHIFT);
     this.cachedFrom[table] |= level === 0 ? FROM_PAGES : FROM_SUPERPAGES;
-    this.u32[(slotBase + TLB_DIRTY) >>> 2] = 1;
+    this.u32[((slotBase + TLB_USED) >>> 2) + kind] |= 1 << (index / TLB_GROUP);
     this.u32[(slotBase + TLB_TABLES) >>> 2] |= 1 << table;
   }
 
@@ -218,22 +249,26 @@ export class Tlb {
       const bit = 1 << (this.slotHart[slot] & 31);
       // Neighbours come from the same table.
       let [table, head] = [NONE, NONE];
-      for (let i = 0; i < KINDS * TLB_ENTRIES; i++) {
-        const source = this.u32[sources + i];
-        if (source === INVALID) continue;
-        if ((source & 0xfffff) !== table) {
-          table = source & 0xfffff;
-          head = heads.get(table) ?? NONE;
-        }
-        const level = source >>> LEVEL_SHIFT;
-        const index = level === 0 || head === NONE ? i % 512 : Math.floor(this.pageOf(slot, i) / 512 ** level) % 512;
-        for (let at = head; at !== NONE; at = next[at]) {
-          if (index < ranges[at][0] || index > ranges[at][1]) continue;
-          this.drop(slot, i);
-          entries++;
-          if ((heldBy[2 * head + half] & bit) === 0) harts++;
-          heldBy[2 * head + half] |= bit;
-          break;
+      const groups = this.listGroups(slot);
+      for (let n = 0; n < groups; n++) {
+        const end = this.groups[n] + TLB_GROUP;
+        for (let i = this.nextValid(sources, this.groups[n], end); i < end; i = this.nextValid(sources, i + 1, end)) {
+          const source = this.u32[sources + i];
+          if ((source & 0xfffff) !== table) {
+            table = source & 0xfffff;
+            head = heads.get(table) ?? NONE;
+          }
+          if (head === NONE) continue;
+          const level = source >>> LEVEL_SHIFT;
+          const index = level === 0 ? i % 512 : Math.floor(this.pageOf(slot, i) / 512 ** level) % 512;
+          for (let at = head; at !== NONE; at = next[at]) {
+            if (index < ranges[at][0] || index > ranges[at][1]) continue;
+            this.drop(slot, i);
+            entries++;
+            if ((heldBy[2 * head + half] & bit) === 0) harts++;
+            heldBy[2 * head + half] |= bit;
+            break;
+          }
         }
       }
     }
@@ -243,9 +278,14 @@ export class Tlb {
   /** A leaf table's entry i maps pages that are i modulo 512, and so do one in 512 TLB entries. */
   private dropPages(slot: number, table: Pfn, first: number, count: number): number {
     const sources = this.sourceAt(slot);
+    const groups = this.listGroups(slot);
     let dropped = 0;
-    for (let half = 0; half < KINDS * TLB_ENTRIES; half += 512) {
-      for (let i = half + first; i < half + first + count; i++) {
+    for (let n = 0; n < groups; n++) {
+      const group = this.groups[n];
+      const table0 = group - (group % 512);
+      const from = Math.max(group, table0 + first);
+      const to = Math.min(group + TLB_GROUP, table0 + first + count);
+      for (let i = from; i < to; i++) {
         if (this.u32[sources + i] !== table) continue;
         this.drop(slot, i);
         dropped++;
@@ -257,10 +297,10 @@ export class Tlb {
   private dropSuperpages(slot: number, table: Pfn, first: number, count: number): number {
     const sources = this.sourceAt(slot);
     let dropped = 0;
-    for (let i = 0; i < KINDS * TLB_ENTRIES; i++) {
+    for (const i of this.validIn(slot)) {
       const source = this.u32[sources + i];
       const level = source >>> LEVEL_SHIFT;
-      if (source === INVALID || level === 0 || (source & 0xfffff) !== table) continue;
+      if (level === 0 || (source & 0xfffff) !== table) continue;
       const index = Math.floor(this.pageOf(slot, i) / 512 ** level) % 512;
       if (index < first || index >= first + count) continue;
       this.drop(slot, i);
@@ -269,22 +309,13 @@ export class Tlb {
     return dropped;
   }
 
-  /** Drops the entries that `match` picks, of the given kind or of all. */
-  private dropWhere(kind: number | undefined, match: (slot: number, i: number) => boolean): FlushResult {
-    const harts = new Set<number>();
-    let entries = 0;
-    const start = kind === undefined ? 0 : kind * TLB_ENTRIES;
-    const end = kind === undefined ? KINDS * TLB_ENTRIES : start + TLB_ENTRIES;
+  /** Drops the entries of a kind that `match` picks. */
+  private dropWhere(kind: number, match: (slot: number, i: number) => boolean): void {
     for (let slot = 0; slot < this.slotsEver; slot++) {
       if (!this.isDirty(slot)) continue;
-      for (let i = start; i < end; i++) {
-        if (this.u32[(this.base(slot) >>> 2) + 2 * i + 1] === INVALID || !match(slot, i)) continue;
-        this.drop(slot, i);
-        entries++;
-        harts.add(this.slotHart[slot]);
-      }
+      for (const i of this.validIn(slot))
+        if (Math.floor(i / TLB_ENTRIES) === kind && match(slot, i)) this.drop(slot, i);
     }
-    return { harts: harts.size, entries };
   }
 
   /** Drops all write translations to a frame. */
@@ -304,9 +335,8 @@ export class Tlb {
   }
 
   private countAndClear(slot: number): number {
-    let entries = 0;
     if (!this.isDirty(slot)) return 0;
-    for (let i = 0; i < KINDS * TLB_ENTRIES; i++) if (this.pageOf(slot, i) >= 0) entries++;
+    const entries = this.validIn(slot).length;
     this.clear(slot);
     return entries;
   }
@@ -345,10 +375,14 @@ export class Tlb {
 
   /** Indices of a slot's valid entries. A loop of its own, since verify() runs it all the time. */
   private validIn(slot: number): number[] {
-    const { u32 } = this;
     const found: number[] = [];
-    const high = (this.base(slot) >>> 2) + 1;
-    for (let i = 0; i < KINDS * TLB_ENTRIES; i++) if (u32[high + 2 * i] !== INVALID) found.push(i);
+    const sources = this.sourceAt(slot);
+    const groups = this.listGroups(slot);
+    for (let n = 0; n < groups; n++) {
+      const end = this.groups[n] + TLB_GROUP;
+      for (let i = this.nextValid(sources, this.groups[n], end); i < end; i = this.nextValid(sources, i + 1, end))
+        found.push(i);
+    }
     return found;
   }
 

@@ -9,11 +9,12 @@ import {
   HART_TLB,
   HART_WALKS,
   type Layout,
-  TLB_DIRTY,
   TLB_ENTRIES,
+  TLB_GROUP,
   TLB_READ,
   TLB_SOURCES,
   TLB_TABLES,
+  TLB_USED,
   TLB_WRITE,
 } from "./layout.ts";
 import { PTE_A, PTE_D, PTE_R, PTE_RWX, PTE_U, PTE_V, PTE_W } from "./pte.ts";
@@ -144,6 +145,15 @@ class WalkerEmitter {
       .memory(op.i32Store, TLB_SOURCES + number * TLB_ENTRIES * 4);
   }
 
+  /** Notes that the group of entries is used that `page` is in. */
+  private use(pushUsed: () => void): void {
+    const c = this.code;
+    pushUsed();
+    pushUsed();
+    c.memory(op.i32Load, TLB_USED).i32(1).get(this.page).i32(Math.log2(TLB_GROUP)).op(op.i32ShrU);
+    c.op(op.i32Shl, op.i32Or).memory(op.i32Store, TLB_USED);
+  }
+
   /** Enters the page that missed, for reads, too, if it was a write. */
   private enterMissed(): void {
     const c = this.code;
@@ -163,10 +173,11 @@ class WalkerEmitter {
     place(4, this.source);
     c.get(VA).i64(12).op(op.i64ShrU).i64(28).op(op.i64Shl).set(this.tag);
     this.enter(TLB_READ, 0);
+    this.use(() => c.get(this.tlb));
     c.get(KIND).if();
     this.enter(TLB_WRITE, 1);
+    this.use(() => c.get(this.tlb).i32(4).op(op.i32Add));
     c.end();
-    c.get(this.tlb).i32(1).memory(op.i32Store, TLB_DIRTY);
     c.get(this.tlb).get(this.tlb).memory(op.i32Load, TLB_TABLES).i32(1).get(this.table);
     c.op(op.i32Shl, op.i32Or).memory(op.i32Store, TLB_TABLES);
     const { cachedFrom } = this.layout;
@@ -230,6 +241,13 @@ class WalkerEmitter {
       .op(op.i64Add)
       .set(this.tag);
     this.enter(TLB_READ, 0);
+    // The group of the page that missed is noted.
+    c.get(this.page)
+      .i32(TLB_GROUP - 1)
+      .op(op.i32And, op.i32Eqz)
+      .if();
+    this.use(() => c.get(this.tlb).get(KIND).i32(2).op(op.i32Shl, op.i32Add));
+    c.end();
     c.get(left).i32(1).op(op.i32Sub).tee(left).brIf(next);
     c.end().end();
   }
