@@ -56,7 +56,7 @@ export interface MachineOptions {
   hugepages?: number | undefined;
   /** How translations are taken away: see docs/mshare.md. Default: "mask". */
   tlbFlush?: TlbFlush;
-  /** Pages that one TLB miss may enter, if misses come one after the other: 1 to 512. 1: only the one that missed. Default: 512. */
+  /** Pages that one TLB miss may enter, if misses come one after the other: 1 to 512. 1: only the one that missed, and an extent is one page. Default: 512. */
   tlbNeighbours?: number;
   /** vm.overcommit_memory. Default: 0. */
   overcommit?: Overcommit;

@@ -78,7 +78,7 @@ export function machineOptions(command: Command, defaults: { harts: string; memo
     )
     .option(
       "--tlb-neighbours <n>",
-      "pages that a TLB miss may enter, if misses come one after the other, 1 to 512",
+      "pages that a TLB miss may enter, if misses come one after the other, 1 to 512; 1: each page misses for itself",
       parseNeighbours,
       MAX_TLB_NEIGHBOURS,
     )

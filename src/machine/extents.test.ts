@@ -136,6 +136,24 @@ describe("extents", () => {
     expect(runAt()).toBe(2n);
   });
 
+  it.each(["ld", "sd"] as const)("%s: a superpage is one, but for stores not if some of it is code", (op) => {
+    const machine = walking(op);
+    const first = machine.frame(512);
+    for (let i = 1; i < 512; i++) machine.frame();
+    machine.map(DATA, first, RWX, 1);
+    for (let turn = 0; turn < 4; turn++) walk(machine, DATA, 500);
+    machine.hardware.mmu.flushSpace(machine.root);
+    const before = machine.hardware.stats.tlbMisses;
+    for (let turn = 0; turn < 4; turn++) walk(machine, DATA, 500);
+    expect(machine.hardware.stats.tlbMisses - before).toBeLessThan(20);
+    expect(cached(machine, op === "sd").size).toBe(512);
+    machine.pokeWords(DATA + 511 * PAGE_SIZE, [EBREAK]);
+    machine.hart.registers.pc = DATA + 511 * PAGE_SIZE;
+    machine.runToTrap();
+    for (let turn = 0; turn < 4; turn++) walk(machine, DATA, 500);
+    expect(cached(machine, op === "sd").has(511)).toBe(op === "ld");
+  });
+
   it("are each address space's own, also of more spaces than there is room for", () => {
     const machine = walking("sd");
     const spaces = Array.from({ length: 80 }, () => ({ root: machine.frame(), page: machine.frame() }));

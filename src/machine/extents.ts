@@ -232,16 +232,16 @@ class FindEmitter {
     c.end();
   }
 
-  /** Looks along the leaf table, whose source word is on the stack, both ways; not if the leaf is a superpage. */
+  /** Makes the extent more than the page: along the leaf table, whose source word is on the stack, both ways, or all of a superpage. */
   private scan(layout: Layout): void {
     const c = this.code;
     const [table, index, pfn] = [c.local(I32), c.local(I32), c.local(I32)];
-    c.set(table);
-    const superpage = c.block();
-    c.get(table).i32(LEVEL_SHIFT).op(op.i32ShrU).brIf(superpage);
+    c.tee(table).i32(LEVEL_SHIFT).op(op.i32ShrU).if();
+    this.takeSuperpage(layout, pfn);
+    c.else();
     for (const direction of [1, -1] as const) {
       c.get(VA).op(op.i32WrapI64).i32(12).op(op.i32ShrU).i32(511).op(op.i32And).set(index);
-      c.get(VA).op(op.i32WrapI64).get(this.addend).op(op.i32Add).i32(12).op(op.i32ShrU).set(pfn);
+      this.setPfn(pfn);
       const end = c.block();
       const next = c.loop();
       c.get(index)
@@ -256,6 +256,36 @@ class FindEmitter {
       c.br(next);
       c.end().end();
     }
+    c.end();
+  }
+
+  /** The frame of the address. */
+  private setPfn(pfn: number): void {
+    this.code.get(VA).op(op.i32WrapI64).get(this.addend).op(op.i32Add).i32(12).op(op.i32ShrU).set(pfn);
+  }
+
+  /** The 2 MiB around, which are of one leaf; for stores if no frame of theirs has decoded code. */
+  private takeSuperpage(layout: Layout, pfn: number): void {
+    const c = this.code;
+    const hasCode = c.block();
+    if (this.kind === FOR_STORES) {
+      const left = c.local(I32);
+      this.setPfn(pfn);
+      c.get(pfn).i32(-512).op(op.i32And).set(pfn);
+      // Eight frames at a time.
+      c.i32(512 / 8).set(left);
+      const next = c.loop();
+      c.get(pfn).memory(op.i64Load, layout.hasCode).i64(0).op(op.i64Ne).brIf(hasCode);
+      c.get(pfn).i64(0x0101010101010101n).memory(op.i64Store, layout.writable);
+      c.get(pfn).i32(8).op(op.i32Add).set(pfn);
+      c.get(left).i32(1).op(op.i32Sub).tee(left).brIf(next);
+      c.end();
+    }
+    c.get(VA)
+      .i64(-(2 ** 21))
+      .op(op.i64And)
+      .set(this.start);
+    c.i32(2 ** 21).set(this.length);
     c.end();
   }
 

@@ -106,8 +106,8 @@ interface ExitGroup {
   readonly words: Registers;
 }
 
-// What the emitter keeps in locals, each made when it is first wanted: registers as wide, word, double and single; temporaries by type; the
-// pages that are remembered, and what to add to an address there.
+// What the emitter keeps in locals, each made when it is first wanted: registers as wide, word, double and single; temporaries by type; where
+// windows are in the host's memory.
 const SLOT_WIDE = 0;
 const SLOT_WORD = 32;
 const SLOT_DOUBLE = 64;
