@@ -12,7 +12,7 @@ import {
   EXTENT_ADDEND,
   KNOWN_EXTENTS,
   type Layout,
-  MAX_WINDOW,
+  MAX_ACCESS,
   RECENT_EXTENTS,
 } from "./layout.ts";
 import type { Ram } from "./ram.ts";
@@ -94,7 +94,7 @@ export class ExtentAreas {
     if (area === NONE) return;
     for (let kind = 0; kind < KINDS; kind++) {
       yield* this.listed(this.at(area) + AREA_KNOWN, kind, KNOWN_EXTENTS, 0);
-      yield* this.listed(this.at(area) + AREA_RECENT, kind, RECENT_EXTENTS, MAX_WINDOW - 1);
+      yield* this.listed(this.at(area) + AREA_RECENT, kind, RECENT_EXTENTS, MAX_ACCESS - 1);
     }
   }
 

@@ -20,7 +20,7 @@ import {
   HART_TLB,
   KNOWN_EXTENTS,
   type Layout,
-  MAX_WINDOW,
+  MAX_ACCESS,
   RECENT_EXTENTS,
   TLB_ENTRIES,
   TLB_SOURCES,
@@ -177,7 +177,7 @@ class FindEmitter {
       .memory(op.i64Store, at + EXTENT_START);
     c.get(recent)
       .get(this.length)
-      .i32(MAX_WINDOW - 1)
+      .i32(MAX_ACCESS - 1)
       .op(op.i32Sub)
       .memory(op.i32Store, at + EXTENT_LENGTH);
     c.get(recent)

@@ -94,12 +94,12 @@ export const TLB_SLOT_BYTES = TLB_USED + 64;
 export const KNOWN_EXTENTS = 256;
 export const RECENT_EXTENTS = 1024;
 export const EXTENT_BYTES = 16;
-/** u64 address; u32 bytes (of a recent one: at which a window may begin), 0 for none; u32 to add to an address. */
+/** u64 address; u32 bytes (of a recent one: at which an access may begin), 0 for none; u32 to add to an address. */
 export const EXTENT_START = 0;
 export const EXTENT_LENGTH = 8;
 export const EXTENT_ADDEND = 12;
-/** Bytes that are accessed together at most: a recent extent is so much shorter, less one. */
-export const MAX_WINDOW = 256;
+/** Bytes of an access at most: a recent extent is so much shorter, less one. */
+export const MAX_ACCESS = 8;
 /** Twice u32 each, for loads and for stores: a bit for each 32nd of the extents, set if there are some. */
 export const AREA_USED_KNOWN = 0;
 export const AREA_USED_RECENT = 8;

@@ -31,6 +31,7 @@ import {
   NEXT_ENTRIES,
   NEXT_NUMBER,
   NEXT_PC,
+  MAX_ACCESS,
   PAGE_ENTRIES,
   RECENT_EXTENTS,
   TLB_ENTRIES,
@@ -504,15 +505,35 @@ export class RegionEmitter implements Emitter {
   private translate(kind: ExtentKind, recent: number, size: number, isWider: boolean, va: number): void {
     const c = this.code;
     const at = recentAt(kind, recent);
-    const host = this.temp(I32, 11);
+    const [host, distance] = [this.temp(I32, 11), this.temp(I64, 11)];
+    const length = (): unknown =>
+      c
+        .get(this.extents)
+        .memory(op.i32Load, at + EXTENT_LENGTH)
+        .op(op.i64ExtendI32U);
+    const known = c.block(I32);
+    const unknown = c.block();
     c.get(va)
       .get(this.extents)
       .memory(op.i64Load, at + EXTENT_START)
-      .op(op.i64Sub);
+      .op(op.i64Sub)
+      .tee(distance);
+    length();
+    c.op(op.i64GeU).seldomNext().brIf(unknown);
+    if (size > MAX_ACCESS) {
+      // The first bytes are in the extent; the last ones must be, too.
+      c.get(distance)
+        .i64(size - MAX_ACCESS)
+        .op(op.i64Add);
+      length();
+      c.op(op.i64GeU).seldomNext().brIf(unknown);
+    }
+    c.get(va).op(op.i32WrapI64);
     c.get(this.extents)
-      .memory(op.i32Load, at + EXTENT_LENGTH)
-      .op(op.i64ExtendI32U, op.i64GeU);
-    c.seldomNext().if(I32);
+      .memory(op.i32Load, at + EXTENT_ADDEND)
+      .op(op.i32Add)
+      .br(known)
+      .end();
     this.interpretIf(isWider ? EXIT_SPLIT : EXIT_INTERPRET, () => {
       c.get(HART)
         .get(va)
@@ -520,12 +541,7 @@ export class RegionEmitter implements Emitter {
         .call(this.plan.finders[kind]);
       c.tee(host).op(op.i32Eqz);
     });
-    c.get(host).else();
-    c.get(va).op(op.i32WrapI64);
-    c.get(this.extents)
-      .memory(op.i32Load, at + EXTENT_ADDEND)
-      .op(op.i32Add)
-      .end();
+    c.get(host).end();
   }
 
   load(opcode: number, _size: number, target: LoadTarget): void {

@@ -7,16 +7,7 @@ import { hasTailCalls } from "../../wasm/tail-call.ts";
 import type { CodeCache } from "../code-cache.ts";
 import { FIND_SIGNATURE, type Finders } from "../extents.ts";
 import { REGION_SIGNATURE, type RegionImports } from "../interpreter.ts";
-import {
-  CODE_PAGE_BYTES,
-  HART_F,
-  HART_FCSR,
-  HART_PC,
-  HART_SCRATCH,
-  HART_X,
-  type Layout,
-  MAX_WINDOW,
-} from "../layout.ts";
+import { CODE_PAGE_BYTES, HART_F, HART_FCSR, HART_PC, HART_SCRATCH, HART_X, type Layout } from "../layout.ts";
 import type { Ram } from "../ram.ts";
 import { type Limits, discover } from "./discover.ts";
 import { type PageGuard, RegionEmitter } from "./emit.ts";
@@ -24,7 +15,7 @@ import { describeRegion } from "./describe.ts";
 import { type Flow, type Registers, analyze } from "./flow.ts";
 import { MAX_REGIONS, type Place, type Region, type RegionStats, Regions } from "./regions.ts";
 import { type CodePage, LineCache, TlbSource } from "./source.ts";
-import type { Cuts } from "./windows.ts";
+import { type Cuts, MAX_WINDOW } from "./windows.ts";
 
 /** Jumps to a place in the interpreter; its instructions take then about as long as compiling them. */
 const THRESHOLD = 1500;

@@ -3,11 +3,12 @@
 // accesses to it that this one dominates: fields of a structure, a stack frame, an unrolled loop. Pure analysis.
 //
 // What a window knows holds until the region is left: nothing else changes translations meanwhile.
-import { MAX_WINDOW } from "../layout.ts";
 import type { Node } from "./flow.ts";
 import type { Line } from "./line.ts";
 import { copied } from "./words.ts";
 
+/** Bytes of a window at most: the larger, the more often it crosses a page. */
+export const MAX_WINDOW = 256;
 /** Windows with more than one access: each takes a local. */
 const MAX_SHARED = 24;
 /** The newest windows, in which an access looks for its own. */
