@@ -73,6 +73,17 @@ describe("homes", () => {
     expect(taken).toBeGreaterThan(16 * 256 - 100);
   });
 
+  it("there are none in a machine that is smaller than one", () => {
+    const { frames, upper, addTable } = allocator(1);
+    const table = addTable(0);
+    const before = frames.free;
+    const pfn = privateFrame(frames, upper, table, 0, 5);
+    expect(frames.homeFrame(table, 5)).toBe(0);
+    expect(frames.free).toBe(before - 1);
+    frames.put(pfn);
+    expect(frames.free).toBe(before);
+  });
+
   it("are whole blocks again when their pages are gone, and anybody's when their table is", () => {
     const { frames, upper, addTable } = allocator(64);
     const table = addTable(1);

@@ -188,9 +188,9 @@ export class FrameAllocator {
     return this.#blockFree[block] === BLOCK_FRAMES && this.#tableOf[block] === 0;
   }
 
-  /** Whether whole blocks are to be kept: less than half of all blocks are. */
+  /** Whether whole blocks are to be kept: no more than half of all blocks are. */
   get #isScarce(): boolean {
-    return 2 * this.#wholeCount < this.#blocks;
+    return 2 * this.#wholeCount <= this.#blocks;
   }
 
   #break(block: number): void {
