@@ -2,6 +2,7 @@
 // kernel (and by tests). What mm needs of the rooms above are hooks here: `onOom`.
 import { ENOMEM } from "../base/errno.ts";
 import { PAGE_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
+import type { CachedTranslation } from "../machine/mmu.ts";
 import type { Ram } from "../machine/ram.ts";
 import { BLOCK_FRAMES, FrameAllocator, KIND_ANON, KIND_FILE, KIND_SHMEM, KIND_TABLE, KIND_ZERO } from "./frame.ts";
 import { type HugePool, Hugetlb } from "./hugetlb.ts";
@@ -31,18 +32,7 @@ export interface TlbControl {
   /** The space ends: its root table is about to be freed. */
   releaseSpace(root: Pfn): void;
   /** Every translation that a hart holds. */
-  entries(): Iterable<TlbEntry>;
-}
-
-export interface TlbEntry {
-  readonly hart: number;
-  readonly root: Pfn;
-  readonly va: number;
-  readonly pfn: Pfn;
-  readonly table: Pfn;
-  readonly index: number;
-  readonly write: boolean;
-  readonly execute: boolean;
+  entries(): Iterable<CachedTranslation>;
 }
 
 /** vm.overcommit_memory: 0 refuses only the absurd, 1 nothing, 2 keeps to the commit limit. */

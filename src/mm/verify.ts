@@ -2,6 +2,7 @@
 // it reads, and changes nothing. DESIGN.md §3 says what it must hold.
 import { KernelBug } from "../base/bug.ts";
 import { PAGE_SIZE, type Pfn } from "../base/numbers.ts";
+import type { CachedTranslation } from "../machine/mmu.ts";
 import { ENTRIES, LEVEL_SIZE, PTE_U, PTE_V, PTE_W, PTE_X, ROOT_LEVEL, isTable, ptePfn } from "../machine/pte.ts";
 import type { Ram } from "../machine/ram.ts";
 import { accountVm } from "./accounting.ts";
@@ -18,7 +19,7 @@ import {
 } from "./frame.ts";
 import { checkPools } from "./hugetlb-verify.ts";
 import { hugetlbOf, isHugetlb, isPrivateHuge, poolOf } from "./hugetlb-vma.ts";
-import type { MemoryManager, TlbEntry } from "./memory-manager.ts";
+import type { MemoryManager } from "./memory-manager.ts";
 import { Mm } from "./mm.ts";
 import { PTE_PRESENT, PTE_PROT_NONE, findHugeLeaf, isHugeLeaf, protectionBits, readLeaf } from "./page-table.ts";
 import { ShmemObject } from "./object.ts";
@@ -342,7 +343,7 @@ class Verification {
 }
 
 /** The huge leaf that a translation came from, if its space still has it there. */
-function hugeLeafAt(ram: Ram, entry: TlbEntry): { pfn: Pfn } | null {
+function hugeLeafAt(ram: Ram, entry: CachedTranslation): { pfn: Pfn } | null {
   const huge = findHugeLeaf(ram, entry.root, entry.va);
   return huge !== null && huge.word === (entry.table << 10) + 2 * entry.index ? huge : null;
 }
