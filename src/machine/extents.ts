@@ -1,7 +1,7 @@
 // Extents: runs of pages whose frames are in a row, so that one number added to an address gives the host's for all of them. Compiled code compares an
 // address with the extent that it found there last (a recent one), which takes half the instructions of a lookup in the TLB, and the access does not
 // wait for any of them. Only where that fails it calls what is made here: generated code that looks for an extent that is known there, or else takes
-// the page from the TLB and looks along its leaf table for more. Used by hardware.ts; jit/emit.ts writes the comparison.
+// the page from the TLB and looks along its leaf table for more. Used by jit/jit.ts; jit/emit.ts writes the comparison.
 //
 // An extent holds what a TLB might: pages that are mapped so, with A (and D) set, those for stores without decoded code. It is kept until something is
 // flushed that came from one of the slot's tables (extent-areas.ts), whatever becomes of the TLB's entries meanwhile.
@@ -25,8 +25,8 @@ import {
   TLB_ENTRIES,
   TLB_SOURCES,
 } from "./layout.ts";
-import { PTE_A, PTE_D, PTE_R, PTE_U, PTE_V, PTE_W } from "./pte.ts";
 import { LEVEL_SHIFT } from "./tlb.ts";
+import { NEEDED_TO_READ, NEEDED_TO_WRITE, checkFrame, checkWritable } from "./walker.ts";
 
 /** Kinds of extents, and of what finds them. */
 export const FOR_LOADS = 0;
@@ -157,7 +157,7 @@ class FindEmitter {
     c.get(this.start).op(op.i64Sub).get(this.length).op(op.i64ExtendI32U, op.i64GeU, op.i32Or);
   }
 
-  /** Sets a bit of the area's word for the kind: that of the number on the stack, modulo 32. */
+  /** Sets a bit of the area's word for the kind: that of the number pushed, modulo 32. */
   private use(words: number, pushNumber: () => void): void {
     const c = this.code;
     const at = words + 4 * this.kind;
@@ -293,19 +293,12 @@ class FindEmitter {
   private stopUnlessMapped(table: number, index: number, pfn: number, end: Label, layout: Layout): void {
     const c = this.code;
     const pte = c.local(I32);
-    const need = PTE_V | PTE_U | PTE_R | PTE_A | (this.kind === FOR_STORES ? PTE_W | PTE_D : 0);
+    const need = this.kind === FOR_STORES ? NEEDED_TO_WRITE : NEEDED_TO_READ;
     c.get(table).i32(12).op(op.i32Shl).get(index).i32(3).op(op.i32Shl, op.i32Add).memory(op.i32Load).tee(pte);
     c.i32(10).op(op.i32ShrU).get(pfn).op(op.i32Ne);
     c.get(pte).i32(need).op(op.i32And).i32(need).op(op.i32Ne, op.i32Or).brIf(end);
-    c.get(pfn)
-      .i32(layout.ram / 4096)
-      .op(op.i32Sub)
-      .i32(layout.ramBytes / 4096)
-      .op(op.i32GeU)
-      .brIf(end);
-    if (this.kind === FOR_LOADS) return;
-    c.get(pfn).memory(op.i32Load8U, layout.hasCode).brIf(end);
-    c.get(pfn).i32(1).memory(op.i32Store8, layout.writable);
+    checkFrame(c, layout, pfn, end);
+    if (this.kind === FOR_STORES) checkWritable(c, layout, pfn, end);
   }
 
   /** Takes into the extent what is known to go on after its end (1), or before its start (-1). */

@@ -3,7 +3,6 @@
 import { MAX_HARTS, MAX_TLB_NEIGHBOURS } from "../base/limits.ts";
 import { PAGE_SIZE, asPfn } from "../base/numbers.ts";
 import { CodeCache } from "./code-cache.ts";
-import { createFinders } from "./extents.ts";
 import { Hart, type HartContext } from "./hart.ts";
 import { createInterpreter } from "./interpreter.ts";
 import { decode } from "./isa/table.ts";
@@ -141,9 +140,11 @@ export function createHardware(options: HardwareOptions): Hardware {
   const prefetch = (hart: number, va: number): boolean => mmu.prefetch(hart, va);
   const threshold = options.jitThreshold;
   const work = (): number => hardware.stats.interpreted + hardware.stats.compiled / COMPILED_SPEED;
-  const finders = createFinders(memory, layout, neighbours > 1);
+  const growExtents = neighbours > 1;
   const jit =
-    options.engine === "jit" ? new Jit({ memory, layout, ram, code, prefetch, finders, threshold, work }) : undefined;
+    options.engine === "jit"
+      ? new Jit({ memory, layout, ram, code, prefetch, growExtents, threshold, work })
+      : undefined;
   const imports = {
     walk: createWalker(memory, layout, neighbours),
     load: mmu.load,

@@ -1,6 +1,7 @@
 // The usual table walk as generated code: a data access that missed the TLB and finds a 4 KiB leaf that allows it, with A (and D) set
 // already and no decoded code in the frame. If a program goes from page to page, the pages that follow come along. Everything else is left to mmu.ts,
-// which this must agree with; what it serves was mostly never accessed before, and so its neighbours were not. Used by hardware.ts and interpreter.ts.
+// which this must agree with; what it serves was mostly never accessed before, and so its neighbours were not. Used by hardware.ts and interpreter.ts;
+// extents.ts goes by the same rules.
 import { type Code, I32, I64, type Label, ModuleBuilder, op } from "../wasm/assembler.ts";
 import {
   HART_AHEAD,
@@ -23,8 +24,29 @@ import { FROM_PAGES } from "./tlb.ts";
 const [HART, VA, SIZE, KIND] = [0, 1, 2, 3];
 /** What a pointer to the next table may have set of these. */
 const TABLE_MASK = PTE_V | PTE_RWX | PTE_A | PTE_D | PTE_U;
+/** What a leaf must have set so that a TLB may hold it without a change of the entry: for reads, and for writes. */
+export const NEEDED_TO_READ = PTE_V | PTE_U | PTE_R | PTE_A;
+export const NEEDED_TO_WRITE = NEEDED_TO_READ | PTE_W | PTE_D;
 /** Pages that a miss may be beyond where the last one left off, and still seem to go on from there. */
 const NEAR = 4;
+
+/** Branches to `no` unless the frame number in a local is one of guest RAM. */
+export function checkFrame(code: Code, layout: Layout, frame: number, no: Label): void {
+  const first = layout.ram / 4096;
+  code
+    .get(frame)
+    .i32(first)
+    .op(op.i32Sub)
+    .i32(layout.ramBytes / 4096)
+    .op(op.i32GeU)
+    .brIf(no);
+}
+
+/** Branches to `no` if the frame whose number is in a local has decoded code; notes that it has write translations if not. */
+export function checkWritable(code: Code, layout: Layout, frame: number, no: Label): void {
+  code.get(frame).memory(op.i32Load8U, layout.hasCode).brIf(no);
+  code.get(frame).i32(1).memory(op.i32Store8, layout.writable);
+}
 
 class WalkerEmitter {
   private readonly code: Code;
@@ -63,18 +85,6 @@ class WalkerEmitter {
     this.code.get(local).i32(by).op(op.i32Add).set(local);
   }
 
-  /** Branches to `no` unless the frame number in a local is one of guest RAM. */
-  private checkFrame(frame: number, no: Label): void {
-    const first = this.layout.ram / 4096;
-    this.code
-      .get(frame)
-      .i32(first)
-      .op(op.i32Sub)
-      .i32(this.layout.ramBytes / 4096)
-      .op(op.i32GeU)
-      .brIf(no);
-  }
-
   /** The entry of `table` for the address at a level, into `pte`; `at`: where it is. */
   private readPte(level: number): void {
     const c = this.code;
@@ -101,7 +111,7 @@ class WalkerEmitter {
       this.readPte(level);
       c.get(this.pte).i32(TABLE_MASK).op(op.i32And).i32(PTE_V).op(op.i32Ne).brIf(giveUp);
       c.get(this.pte).i32(10).op(op.i32ShrU).set(this.table);
-      this.checkFrame(this.table, giveUp);
+      checkFrame(c, this.layout, this.table, giveUp);
     }
     this.readPte(0);
     this.setNeed();
@@ -111,15 +121,8 @@ class WalkerEmitter {
     c.i32(1).op(op.return).end().i32(0);
   }
 
-  /** need = V, U, R, A, and for writes W and D. */
   private setNeed(): void {
-    const always = PTE_V | PTE_U | PTE_R | PTE_A;
-    this.code
-      .i32(always | PTE_W | PTE_D)
-      .i32(always)
-      .get(KIND)
-      .op(op.select)
-      .set(this.need);
+    this.code.i32(NEEDED_TO_WRITE).i32(NEEDED_TO_READ).get(KIND).op(op.select).set(this.need);
   }
 
   /** Branches to `no` unless `pte` allows the access as it is. Sets `pfn`. */
@@ -127,10 +130,10 @@ class WalkerEmitter {
     const c = this.code;
     c.get(this.pte).get(this.need).op(op.i32And).get(this.need).op(op.i32Ne).brIf(no);
     c.get(this.pte).i32(10).op(op.i32ShrU).set(this.pfn);
-    this.checkFrame(this.pfn, no);
+    checkFrame(c, this.layout, this.pfn, no);
     c.get(KIND).if();
-    c.get(this.pfn).memory(op.i32Load8U, this.layout.hasCode).brIf(no);
-    c.get(this.pfn).i32(1).memory(op.i32Store8, this.layout.writable).end();
+    checkWritable(c, this.layout, this.pfn, no);
+    c.end();
   }
 
   /** Stores `page`'s translation. */

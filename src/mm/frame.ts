@@ -193,9 +193,13 @@ export class FrameAllocator {
     return 2 * this.#wholeCount <= this.#blocks;
   }
 
-  #break(block: number): void {
+  #takeWhole(block: number): void {
     this.#whole = this.#unlink(block, this.#whole);
     this.#wholeCount--;
+  }
+
+  #break(block: number): void {
+    this.#takeWhole(block);
     if (this.#blockUses[block] === 0) this.#listFrames(block);
     this.#blockUses[block] = 2;
   }
@@ -292,8 +296,7 @@ export class FrameAllocator {
   allocateBlock(kind: number): Pfn {
     const block = this.#whole;
     if (block === NONE) return asPfn(0);
-    this.#whole = this.#unlink(block, this.#whole);
-    this.#wholeCount--;
+    this.#takeWhole(block);
     const first = block << BLOCK_SHIFT;
     this.#blockUses[block] = 2;
     this.#blockHead[block] = NONE;
@@ -316,8 +319,7 @@ export class FrameAllocator {
     const block = blocks === 1 ? this.#whole : this.#findRun(blocks);
     if (block === NONE) return asPfn(0);
     for (let i = block; i < block + blocks; i++) {
-      this.#whole = this.#unlink(i, this.#whole);
-      this.#wholeCount--;
+      this.#takeWhole(i);
       this.#blockHead[i] = NONE;
       this.#blockFree[i] = 0;
       this.#blockUses[i] = Math.min(2, this.#blockUses[i] + 1);

@@ -207,15 +207,11 @@ function changeLeaves(
   readOnly: boolean,
 ): number {
   let changed = 0;
-  // Shared pages need no look at each: all may be written, or what is dirty, or nothing.
-  const isShared = (vma.flags & VM_SHARED) !== 0;
-  const mayWrite = !readOnly && (vma.flags & VM_WRITE) !== 0;
-  const always = mayWrite && isShared && vma.object!.kind === "shmem" ? PTE_W : 0;
-  const asks = mayWrite && always === 0;
+  const all = readOnly ? 0 : writableAll(vma);
   for (let i = 0; i < count; i++) {
     const pte = u32[word + 2 * i];
     if ((pte & PTE_PRESENT) === 0) continue;
-    const write = asks ? writable(vma, pte) : always;
+    const write = all ?? writable(vma, pte);
     const now = ((pte & ~1023) | bits | (pte & (PTE_A | PTE_D)) | write) >>> 0;
     if (now === pte) continue;
     u32[word + 2 * i] = now;
@@ -224,11 +220,18 @@ function changeLeaves(
   return changed;
 }
 
+/** What `writable` says of each page of a VMA, where that is the same of all; undefined: it depends on the page. */
+function writableAll({ flags, object }: Vma): number | undefined {
+  if ((flags & VM_WRITE) === 0) return 0;
+  return (flags & VM_SHARED) !== 0 && object!.kind === "shmem" ? PTE_W : undefined;
+}
+
 /** PTE_W if the page may be written without a fault (can_change_pte_writable): shmem, dirty file pages, private pages nobody shares. */
 function writable(vma: Vma, pte: number): number {
-  if ((vma.flags & VM_WRITE) === 0) return 0;
+  const all = writableAll(vma);
+  if (all !== undefined) return all;
+  if ((vma.flags & VM_SHARED) !== 0) return (pte & PTE_D) !== 0 ? PTE_W : 0;
   const { frames } = vma.mm.memory;
   const pfn = (pte >>> 10) as Pfn;
-  if ((vma.flags & VM_SHARED) !== 0) return vma.object!.kind === "shmem" || (pte & PTE_D) !== 0 ? PTE_W : 0;
   return frames.kind[pfn] === KIND_ANON && (frames.flags[pfn] & FRAME_EXCLUSIVE) !== 0 ? PTE_W : 0;
 }

@@ -1,4 +1,4 @@
-// Writes one region as one WebAssembly function: guest registers in locals, structured control flow, the TLB lookup inline. Implements
+// Writes one region as one WebAssembly function: guest registers in locals, structured control flow, addresses translated by extents. Implements
 // the instruction table's Emitter; flow.ts decides what is kept where. Owns no state beyond one emission.
 //
 //   region(hart, budget, pc) -> budget left | kind of exit << 32
@@ -27,11 +27,11 @@ import {
   HART_RESERVED_VALUE,
   HART_TLB,
   HART_X,
+  MAX_ACCESS,
   NEXT_BYTES,
   NEXT_ENTRIES,
   NEXT_NUMBER,
   NEXT_PC,
-  MAX_ACCESS,
   PAGE_ENTRIES,
   RECENT_EXTENTS,
   TLB_ENTRIES,
@@ -123,9 +123,9 @@ const SLOT_WINDOW = 197;
 const SLOTS = 221;
 
 const SP = 2;
-/** Recent extents for the stack (the first one), and for data at addresses that are known, by their 64 KiB. */
+/** Recent extents: the first for the stack; up to the last of these for data at addresses that are known, by their 64 KiB; then for pointers. */
 const RECENT_STACK = 0;
-const RECENT_DATA = 16;
+const RECENT_POINTERS = 16;
 const DATA_SHIFT = 16;
 /** How far apart regions' recent extents begin, for each halfword that the regions do. */
 const SPREAD = 37;
@@ -494,11 +494,11 @@ export class RegionEmitter implements Emitter {
   /** Which recent extent an access uses: one for the stack, one for each piece of data, and one for each pointer of the region. */
   private recent(window: Window | undefined): number {
     if (this.line.d.rs1 === SP) return RECENT_STACK;
-    if (window?.symbol === ZERO) return 1 + (Math.floor(window.lo / 2 ** DATA_SHIFT) % (RECENT_DATA - 1));
+    if (window?.symbol === ZERO) return 1 + (Math.floor(window.lo / 2 ** DATA_SHIFT) % (RECENT_POINTERS - 1));
     const symbol = window?.symbol ?? -1;
     let n = this.recents.get(symbol);
     if (n === undefined) this.recents.set(symbol, (n = this.recents.size));
-    return RECENT_DATA + ((this.firstRecent + n) % (RECENT_EXTENTS - RECENT_DATA));
+    return RECENT_POINTERS + ((this.firstRecent + n) % (RECENT_EXTENTS - RECENT_POINTERS));
   }
 
   /** Pushes the host address of `va`; leaves if there is none for all `size` bytes. */

@@ -5,7 +5,7 @@ import { ModuleBuilder } from "../../wasm/assembler.ts";
 import { isRelaxedMultiplyAddFused } from "../../wasm/relaxed.ts";
 import { hasTailCalls } from "../../wasm/tail-call.ts";
 import type { CodeCache } from "../code-cache.ts";
-import { FIND_SIGNATURE, type Finders } from "../extents.ts";
+import { FIND_SIGNATURE, type Finders, createFinders } from "../extents.ts";
 import { REGION_SIGNATURE, type RegionImports } from "../interpreter.ts";
 import { CODE_PAGE_BYTES, HART_F, HART_FCSR, HART_PC, HART_SCRATCH, HART_X, type Layout } from "../layout.ts";
 import type { Ram } from "../ram.ts";
@@ -69,8 +69,8 @@ export interface JitOptions {
   readonly layout: Layout;
   readonly ram: Ram;
   readonly code: CodeCache;
-  /** Where regions look for what they find no extent for. */
-  readonly finders: Finders;
+  /** Whether an extent may be more than a page. */
+  readonly growExtents: boolean;
   /** Enters the execute translation of a page into a hart's TLB, if that can be done without a fault. */
   readonly prefetch: (hart: number, va: number) => boolean;
   /** Jumps to a place before it is remembered, and again before it is compiled. If it is given, whatever that costs. */
@@ -93,6 +93,8 @@ export class Jit {
   /** Where indirect jumps went, by pc. */
   private readonly noted = new Map<number, number[]>();
   private readonly lines = new LineCache();
+  /** Where regions look for what they find no extent for. Made for the first one: a short program needs none. */
+  private finders: Finders | undefined;
   private discoveries = 0;
   /** How often a place was compiled again. */
   private readonly recompiled = new Map<string, number>();
@@ -359,8 +361,9 @@ export class Jit {
       builder.enter(numbers[i], index);
     });
     const bytes = builder.finish();
+    this.finders ??= createFinders(this.options.memory, layout, this.options.growExtents);
     new WebAssembly.Instance(new WebAssembly.Module(bytes), {
-      e: { memory: this.options.memory, regions: this.regions.table, ...this.options.finders },
+      e: { memory: this.options.memory, regions: this.regions.table, ...this.finders },
     });
     const size = Math.ceil(bytes.length / parts.length);
     this.regions.makeRoom(bytes.length);

@@ -1,5 +1,5 @@
-// Finds loads and stores that need no TLB lookup: those near one that had one. Addresses are compared as a symbol, which stands for a value
-// that some register got, and an offset from it. A window is an interval at a symbol that its first access checks to be in one page, for all
+// Finds loads and stores that need no translation of their own: those near one that had one. Addresses are compared as a symbol, which stands for a value
+// that some register got, and an offset from it. A window is an interval at a symbol that its first access checks to be in one extent, for all
 // accesses to it that this one dominates: fields of a structure, a stack frame, an unrolled loop. Pure analysis.
 //
 // What a window knows holds until the region is left: nothing else changes translations meanwhile.
