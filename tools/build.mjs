@@ -4,8 +4,15 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { build } from "esbuild";
+import { createLowering } from "./lower.mjs";
 
 const outdir = "dist";
+const lowering = createLowering("tsconfig.json");
+const lowered = {
+  name: "lowered",
+  setup: ({ onLoad }) =>
+    onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => ({ contents: lowering.lower(path), loader: "ts" })),
+};
 const common = {
   outdir,
   bundle: true,
@@ -14,6 +21,7 @@ const common = {
   sourcemap: true,
   metafile: true,
   logLevel: "warning",
+  plugins: [lowered],
 };
 const built = await Promise.all([
   build({
