@@ -17,7 +17,13 @@ import { AT_FDCWD, isRegular, utf8ToByteString } from "./kernel/fs/abi.ts";
 import type { Path } from "./kernel/fs/inode.ts";
 import { putFile } from "./kernel/fs/setup.ts";
 import type { Kernel } from "./kernel/kernel.ts";
-import { allowBranchHints, allowRelaxedMultiplyAdd, optimizedLate } from "./host/v8.ts";
+import {
+  allowBranchHints,
+  allowRelaxedMultiplyAdd,
+  canStayUnoptimized,
+  compileOptimized,
+  compileUnoptimized,
+} from "./host/v8.ts";
 import type { HostFs } from "./kernel/ports.ts";
 import type { Process } from "./kernel/process.ts";
 import { SIGKILL, signalName } from "./kernel/siginfo.ts";
@@ -136,7 +142,8 @@ export class Machine {
       harts,
       engine: options.engine ?? "jit",
       tlbNeighbours,
-      compile: (bytes) => optimizedLate(() => new WebAssembly.Module(bytes)),
+      compile: compileUnoptimized,
+      compileAgain: canStayUnoptimized ? compileOptimized : undefined,
     });
     // 3. The kernel on it, with its files.
     this.kernel = boot({

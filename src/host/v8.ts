@@ -13,32 +13,41 @@ export function allowRelaxedMultiplyAdd(): void {
   setFlagsFromString("--experimental-wasm-relaxed-simd");
 }
 
-/** Releases that know branch hints behind a flag; and those whose budget is measured. */
+/** Releases that know branch hints behind a flag; and those whose tiers are known. */
 const RELEASES_WITH_HINTS = /^11\./;
-const RELEASES_WITH_BUDGET = /^11\./;
+const RELEASES_WITH_TIERS = /^11\./;
 
 /** Lets V8 hear which branches of WebAssembly are seldom taken, where that is behind a flag. Measured: see docs/speed.md. */
 export function allowBranchHints(): void {
   if (RELEASES_WITH_HINTS.test(process.versions.v8)) setFlagsFromString("--experimental-wasm-branch-hinting");
 }
 
-/** What V8 lets a WebAssembly function do before it optimizes it, about in bytes executed: by default, and at most. */
-const BUDGET = 1_800_000;
-const LONGEST_BUDGET = 2 ** 31 - 1;
+/** Whether `compileUnoptimized` keeps V8 from optimizing here. */
+export const canStayUnoptimized = RELEASES_WITH_TIERS.test(process.versions.v8);
+
+/** With these, functions are compiled at once, by V8's baseline compiler, and do not count how much they run. */
+const BASELINE_ONLY = ["wasm-dynamic-tiering", "wasm-tier-up", "wasm-lazy-compilation"];
 
 /**
- * Makes something; V8 optimizes the WebAssembly that is compiled meanwhile only after it has run for a millisecond or two. For the interpreter:
- * each turn of its loop counts as all of it, so that V8 would begin at once, and a short program's end would wait 0.1 s for the optimizer.
+ * Compiles a module that V8 never optimizes. For the interpreter: each turn of its loop counts as all of it, so that V8 would begin after a millisecond
+ * or two, and a short program would share the processors with the optimizer for 80 ms, and at its end wait for it.
  */
-export function optimizedLate<T>(make: () => T): T {
-  if (!RELEASES_WITH_BUDGET.test(process.versions.v8)) return make();
-  setFlagsFromString(`--wasm-tiering-budget=${LONGEST_BUDGET}`);
+export function compileUnoptimized(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  if (!canStayUnoptimized) return new WebAssembly.Module(bytes);
+  for (const flag of BASELINE_ONLY) setFlagsFromString(`--no-${flag}`);
   try {
-    return make();
+    return new WebAssembly.Module(bytes);
   } finally {
-    setFlagsFromString(`--wasm-tiering-budget=${BUDGET}`);
+    for (const flag of BASELINE_ONLY) setFlagsFromString(`--${flag}`);
   }
 }
+
+/** A custom section without content, named "o". */
+const SECTION = [0, 2, 1, 0x6f];
+
+/** Compiles a module as usual that compileUnoptimized may have compiled before. V8 has one code for modules of the same bytes: this gets a section more. */
+export const compileOptimized = (bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module =>
+  new WebAssembly.Module(new Uint8Array([...bytes, ...SECTION]));
 
 /** The nice value of threads that give way. */
 const NICE = 10;

@@ -126,7 +126,9 @@ export class RegisterFile {
 export interface HartContext {
   readonly buffer: ArrayBufferLike;
   readonly tlb: Tlb;
-  readonly run: EngineRun;
+  run: EngineRun;
+  /** Called when a budget has ended: a moment to put another engine in the place of `run`. */
+  ended: () => void;
   /** The 16 or 32 bits of the instruction at HART_PC, for the trap record. */
   instructionAt(hart: number): number;
   /** The hart that ran last, whose reservation another one's stores may break. */
@@ -226,7 +228,8 @@ export class Hart {
     u32[(offset + HART_BUDGET) >>> 2] = 0;
     trap.cause = cause;
     trap.pc = this.registers.pc;
-    if (cause > TRAP_ECALL) {
+    if (cause === TRAP_BUDGET) context.ended();
+    else if (cause > TRAP_ECALL) {
       trap.va = u32[(offset + HART_VA + 4) >>> 2] * TWO_32 + u32[(offset + HART_VA) >>> 2];
       trap.access = u32[(offset + HART_ACCESS) >>> 2];
       trap.instruction = cause === TRAP_ILLEGAL ? context.instructionAt(offset) : 0;

@@ -712,14 +712,18 @@ class InterpreterEmitter implements Emitter {
   }
 }
 
-/** Generates, compiles (with `compile`) and instantiates the interpreter; `walk` is what createWalker made; with `regions`, it also runs compiled code. */
+export type CompileModule = (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
+
+/**
+ * Generates the interpreter; what is returned compiles and instantiates it. `walk` is what createWalker made; with `regions`, it also runs compiled
+ * code.
+ */
 export function createInterpreter(
   memory: WebAssembly.Memory,
   layout: Layout,
   imports: EngineImports & { walk: WebAssembly.ExportValue },
   regions?: RegionImports,
-  compile = (bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module => new WebAssembly.Module(bytes),
-): EngineRun {
+): (compile: CompileModule) => EngineRun {
   const builder = new ModuleBuilder(layout.pages);
   const one: Signature = { parameters: [I32], results: [I32] };
   const two: Signature = { parameters: [I32, I32], results: [I32] };
@@ -744,8 +748,7 @@ export function createInterpreter(
   };
   if (regions) builder.importTable("regions");
   builder.function(two, "run", (code) => new InterpreterEmitter(code, indices, layout, walker, regionIndices).emit());
-  const instance = new WebAssembly.Instance(compile(builder.finish()), {
-    e: { memory, ...imports, ...(regions as object | undefined) },
-  });
-  return instance.exports.run as EngineRun;
+  const bytes = builder.finish();
+  const e = { memory, ...imports, ...(regions as object | undefined) };
+  return (compile) => new WebAssembly.Instance(compile(bytes), { e }).exports.run as EngineRun;
 }
