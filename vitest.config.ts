@@ -1,9 +1,24 @@
 // Three projects: `quick` (under a minute: nearly everything in src/), `exhaustive` (random programs, every failure, every interleaving: minutes on a
 // small machine) and `guest` (whole programs and real Linux binaries, `*.guest.test.ts`).
-import { defineConfig } from "vitest/config";
+import { type Plugin, defineConfig } from "vitest/config";
+import { createLowering } from "./tools/lower.mjs";
 
 const GUEST = "**/*.guest.test.ts";
 const EXHAUSTIVE = "src/**/{*fuzz,failures*,model,schedule,verify-huge,hugetlb-gigantic}.test.ts";
+
+/** Whole programs run on what is bundled: sources as tools/build.mjs rewrites them. */
+function lowered(): Plugin {
+  let lowering: ReturnType<typeof createLowering> | undefined;
+  return {
+    name: "lowered",
+    enforce: "pre",
+    transform(_code, path) {
+      if (!/\/src\/.*\.ts$/.test(path) || path.endsWith(".test.ts")) return undefined;
+      lowering ??= createLowering("tsconfig.json");
+      return { code: lowering.lower(path), map: null };
+    },
+  };
+}
 
 export default defineConfig({
   test: {
@@ -17,7 +32,10 @@ export default defineConfig({
         },
       },
       { test: { name: "exhaustive", include: [EXHAUSTIVE], exclude: [GUEST], testTimeout: 30_000 } },
-      { test: { name: "guest", include: ["{src,guest,docs,bench,tools}/**/*.guest.test.ts"], testTimeout: 120_000 } },
+      {
+        plugins: [lowered()],
+        test: { name: "guest", include: ["{src,guest,docs,bench,tools}/**/*.guest.test.ts"], testTimeout: 120_000 },
+      },
     ],
   },
 });
