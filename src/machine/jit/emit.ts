@@ -150,6 +150,7 @@ export class RegionEmitter implements Emitter {
   /** State at the point of emission. */
   private words: Registers = { x: 0, f: 0 };
   private dirty: Registers = { x: 0, f: 0 };
+  private valid: Registers = { x: 0, f: 0 };
   private line: Line = undefined as never;
   /** Instructions of the block from this one on. */
   private left = 0;
@@ -236,6 +237,7 @@ export class RegionEmitter implements Emitter {
     if (isWord) this.words[bank] |= 1 << r;
     else this.words[bank] &= ~(1 << r);
     this.dirty[bank] |= 1 << r;
+    this.valid[bank] |= 1 << r;
   }
 
   setX(value: () => void): void {
@@ -408,7 +410,9 @@ export class RegionEmitter implements Emitter {
 
   /** The exit that stores what is dirty now. */
   private group(): number {
-    const { dirty } = this;
+    const { dirty, valid } = this;
+    if (((dirty.x & ~valid.x) | (dirty.f & ~valid.f)) !== 0)
+      throw new Error("an exit stores what flow.ts does not hold");
     const words = { x: this.words.x & dirty.x, f: this.words.f & dirty.f };
     // The latest ones are the likeliest.
     for (let i = this.groups.length - 1; i >= 0; i--) {
@@ -686,6 +690,8 @@ export class RegionEmitter implements Emitter {
     }
     const words = { ...this.words };
     const dirty = { ...this.dirty };
+    const valid = { ...this.valid };
+    if (to.isLoop) this.checkBudget(to);
     this.widen(to);
     const labels = this.labels.get(to);
     if (to.order <= from.order) this.code.br(labels!.loop!);
@@ -693,6 +699,7 @@ export class RegionEmitter implements Emitter {
     else this.tree(to);
     this.words = words;
     this.dirty = dirty;
+    this.valid = valid;
   }
 
   /** Turns words that the target wants as wide values into such. */
@@ -727,7 +734,7 @@ export class RegionEmitter implements Emitter {
     const { block } = node;
     this.words = { ...node.wordsIn };
     this.dirty = { ...node.dirtyIn };
-    if (node.isLoop || node === this.plan.flow.root) this.checkBudget(node);
+    this.valid = { ...node.wantedIn };
     this.left = block.lines.length;
     this.accesses = node.accesses;
     this.accessed = 0;
@@ -860,6 +867,7 @@ export class RegionEmitter implements Emitter {
     this.checkPages();
     this.loadRegisters();
     this.checkFcsr();
+    this.checkBudget(this.plan.flow.root);
     const entry = c.takeOut((target) => last - target);
     const labels = this.groups.map(() => c.block(I32));
     c.get(HART).memory(op.i32Load, HART_EXTENTS).set(this.extents);

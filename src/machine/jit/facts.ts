@@ -23,6 +23,8 @@ export interface Facts {
   readonly isSteady: boolean;
   /** Loads or stores at x[rs1] + imm. */
   readonly access: "load" | "store" | undefined;
+  /** Whether it may be left to the interpreter, if it is no such access. */
+  readonly mayLeave: boolean;
   /** Bytes that it accesses so. */
   readonly size: number;
 }
@@ -57,6 +59,7 @@ function factsOf({ name, tokens, operands }: Instruction): Facts {
     isInterpreted: /^(ecall|ebreak|fclass\..)$/.test(name),
     givesWord: ALWAYS_WORDS.has(name),
     givesSingle: SINGLES.test(name),
+    mayLeave: tokens.some((token) => /^(f[ds][123]?|rm|csr)$/.test(token)) || /^(amo|lr|sc)/.test(name),
     isSteady: /^(addi|add|sub|lui|auipc)$/.test(name),
     size: isAccess ? SIZES[/^f?[ls]([bhwd])/.exec(name)![1]] : 0,
     access: !isAccess ? undefined : has("s") ? "store" : "load",

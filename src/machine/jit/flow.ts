@@ -2,6 +2,7 @@
 // words (words.ts) where. Pure analysis of the blocks that discover.ts found.
 import type { Block, Edge } from "./discover.ts";
 import type { Line } from "./line.ts";
+import { joinLoops, turnLoops } from "./turn.ts";
 import { type Access, type Cuts, findWindows } from "./windows.ts";
 
 /** Sets of registers: bit i of `x` for x[i], of `f` for f[i]. */
@@ -35,6 +36,8 @@ export class Node {
   readonly uses: Registers = { x: 0, f: 0 };
   readonly defines: Registers = { x: 0, f: 0 };
   readonly accesses: Access[] = [];
+  /** Registers that an exit may store as they were on entry: those that are not written before the first one. */
+  readonly held: Registers = { x: 0, f: 0 };
 
   constructor(block: Block) {
     this.block = block;
@@ -207,10 +210,10 @@ function findLiveness(nodes: readonly Node[]): void {
   }
 }
 
-/** Forward and optimistic: a register is a word where it is one on every way in. */
-function findWords(nodes: readonly Node[], { guards }: FlowOptions): void {
+/** Forward and optimistic: a register is a word where it is one on every way in. `isGuarded`: whether the region may be entered only with words. */
+function findWords(nodes: readonly Node[], { guards }: FlowOptions, isGuarded: boolean): void {
   const [root] = nodes;
-  if (root.isLoop) set(root.wordsIn, root.liveIn.x & guards.x, root.liveIn.f & guards.f);
+  if (isGuarded) set(root.wordsIn, root.liveIn.x & guards.x, root.liveIn.f & guards.f);
   else set(root.wordsIn, 0, 0);
   const out = { x: 0, f: 0 };
   for (let changed = true; changed;) {
@@ -220,6 +223,29 @@ function findWords(nodes: readonly Node[], { guards }: FlowOptions): void {
       for (const line of n.block.lines) transferWords(line, out);
       for (const { wordsIn } of n.successors) changed = set(wordsIn, wordsIn.x & out.x, wordsIn.f & out.f) || changed;
     }
+  }
+}
+
+/** Whether some way out of a block leaves the region: to what is not in it, or because the budget does not last for a loop. */
+function leavesAtEnd({ block, successors }: Node): boolean {
+  const { kind } = block.ending;
+  const isWhole = kind !== "indirect" && kind !== "interpret" && edgesOf(block).every((edge) => edge.block);
+  return !isWhole || successors.some((s) => s.isLoop);
+}
+
+function findHeld(nodes: readonly Node[]): void {
+  for (const n of nodes) {
+    const { block, accesses, defines, held } = n;
+    let [x, f, access] = [0, 0, 0];
+    let leaves = false;
+    for (const { facts, writes, fWrites } of block.lines) {
+      leaves = facts.access ? accesses[access++].isFirst : facts.mayLeave;
+      if (leaves) break;
+      x |= writes;
+      f |= fWrites;
+    }
+    if (leaves) set(held, ~x, ~f);
+    else if (leavesAtEnd(n)) set(held, ~defines.x, ~defines.f);
   }
 }
 
@@ -236,19 +262,19 @@ function findDirty(nodes: readonly Node[]): void {
   }
 }
 
-/** Like liveness, but each node may store what may be dirty. */
+/** Like liveness, but exits store what may be dirty. */
 function findWanted(nodes: readonly Node[]): void {
   for (let changed = true; changed;) {
     changed = false;
     for (let i = nodes.length - 1; i >= 0; i--) {
-      const { successors, uses, defines, dirtyIn, wantedIn } = nodes[i];
+      const { successors, uses, defines, dirtyIn, wantedIn, held } = nodes[i];
       let [x, f] = [0, 0];
       for (const s of successors) {
         x |= s.wantedIn.x;
         f |= s.wantedIn.f;
       }
-      x = uses.x | dirtyIn.x | (x & ~defines.x);
-      f = uses.f | dirtyIn.f | (f & ~defines.f);
+      x = uses.x | (dirtyIn.x & held.x) | (x & ~defines.x);
+      f = uses.f | (dirtyIn.f & held.f) | (f & ~defines.f);
       changed = set(wantedIn, x, f) || changed;
     }
   }
@@ -298,9 +324,9 @@ function redirect(block: Block, keep: (edge: Edge) => boolean): void {
   } else if (ending.kind === "indirect") ending.expected = ending.expected.map(out);
 }
 
-export function analyze(rootBlock: Block, options: FlowOptions): Flow {
-  trim(rootBlock, options.straight);
-  const { nodes, nodeOf } = makeNodes(rootBlock);
+/** The nodes, with dominators and loops. */
+function arrange(root: Block): { nodes: Node[]; nodeOf: Map<Block, Node> } {
+  const { nodes, nodeOf } = makeNodes(root);
   connect(nodes, nodeOf);
   findDominators(nodes);
   while (cutIrreducible(nodes, nodeOf)) {
@@ -309,10 +335,22 @@ export function analyze(rootBlock: Block, options: FlowOptions): Flow {
   }
   shape(nodes);
   findLiveness(nodes);
-  findWords(nodes, options);
+  return { nodes, nodeOf };
+}
+
+export function analyze(rootBlock: Block, options: FlowOptions): Flow {
+  trim(rootBlock, options.straight);
+  let { nodes, nodeOf } = arrange(rootBlock);
+  const { isLoop } = nodes[0];
+  if (nodes.some((n) => n.isLoop)) {
+    if (joinLoops(nodes, nodeOf)) ({ nodes, nodeOf } = arrange(rootBlock));
+    if (turnLoops(nodes)) ({ nodes, nodeOf } = arrange(rootBlock));
+  }
+  findWords(nodes, options, isLoop);
   findDirty(nodes);
-  findWanted(nodes);
   findWindows(nodes, options.cuts);
+  findHeld(nodes);
+  findWanted(nodes);
   return {
     root: nodes[0],
     nodes,

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { encode } from "../isa/encode.ts";
 import { CODE, DATA, RW, RX, TestMachine } from "../test-machine.ts";
-import { TRAP_BREAKPOINT } from "../trap.ts";
+import { TRAP_BREAKPOINT, TRAP_BUDGET } from "../trap.ts";
 
 const [A0, A1] = [10, 11];
 const EBREAK = encode("ebreak");
@@ -52,6 +52,35 @@ describe("the JIT", () => {
     run(machine, 1000n);
     expect(machine.hart.registers.x(A1)).toBe(BigInt.asUintN(64, -500_500n));
     expect(machine.hardware.stats.regions).toBe(2);
+  });
+
+  it("has all registers of the turn before when a load that begins a turn faults, or the budget ends there", () => {
+    // Eight registers that no later turn reads.
+    const left = [5, 6, 7, 28, 29, 30, 31, 16];
+    const hash = [
+      encode("lw", { rd: 12, rs1: 13 }),
+      ...left.map((rd, i) => encode("slli", { rd, rs1: i % 2 ? 12 : A1, imm: i + 1 })),
+      ...left.map((rs2) => encode("xor", { rd: A1, rs1: A1, rs2 })),
+      encode("addi", { rd: 13, rs1: 13, imm: 4 }),
+      encode("jal", { rd: 0, imm: -4 * 18 }),
+    ];
+    const states = (["interpreter", "jit"] as const).map((engine) => {
+      const machine = new TestMachine({ engine, jitThreshold: 10 });
+      const { hart } = machine;
+      const frame = machine.mapFresh(DATA, 1, RW);
+      machine.hardware.ram.bytes(frame).forEach((_, i, bytes) => (bytes[i] = (i * i) >> 3));
+      machine.load(hash);
+      hart.registers.setX(13, BigInt(DATA));
+      const seen: string[] = [];
+      for (let budget = 1; ; budget = (budget * 7) % 211) {
+        const { cause, pc } = hart.run(budget);
+        seen.push(`${cause} ${pc} ${Array.from({ length: 32 }, (_, r) => hart.registers.x(r)).join()}`);
+        if (cause !== TRAP_BUDGET) return { seen, compiled: machine.hardware.stats.compiled };
+      }
+    });
+    expect(states[1].seen).toEqual(states[0].seen);
+    expect(states[0].seen.length).toBeGreaterThan(100);
+    expect(states[1].compiled).toBeGreaterThan(10_000);
   });
 
   it("compiles cold code not at all", () => {
