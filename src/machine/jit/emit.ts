@@ -42,7 +42,7 @@ import type { Block, Edge } from "./discover.ts";
 import { type Flow, type Node, type Registers } from "./flow.ts";
 import type { Line } from "./line.ts";
 import { type Access, type Window, ZERO } from "./windows.ts";
-import { WORD_LOADS, copied, isWordIn, wordOperation } from "./words.ts";
+import { WORD_LOADS, copied, isWithoutSign, isWordIn, wordOperation } from "./words.ts";
 
 /** Kinds of exit, as a region returns them. Leave: go on at pc, in compiled code if there is some. */
 export const EXIT_LEAVE = 0;
@@ -151,6 +151,8 @@ export class RegionEmitter implements Emitter {
   private words: Registers = { x: 0, f: 0 };
   private dirty: Registers = { x: 0, f: 0 };
   private valid: Registers = { x: 0, f: 0 };
+  /** Integer registers that hold words without sign, as far as the block shows. */
+  private withoutSign = 0;
   private line: Line = undefined as never;
   /** Instructions of the block from this one on. */
   private left = 0;
@@ -210,8 +212,10 @@ export class RegionEmitter implements Emitter {
 
   private pushX(r: number): void {
     if (r === 0) this.code.i64(0);
-    else if (has(this.words.x, r)) this.code.get(this.word(r)).op(op.i64ExtendI32S);
-    else this.code.get(this.wide(r));
+    else if (has(this.words.x, r)) {
+      // V8 need do nothing for most of those without sign.
+      this.code.get(this.word(r)).op(has(this.withoutSign, r) ? op.i64ExtendI32U : op.i64ExtendI32S);
+    } else this.code.get(this.wide(r));
   }
 
   private pushW(r: number): void {
@@ -659,6 +663,10 @@ export class RegionEmitter implements Emitter {
     else if (d.instruction.name === "addi" && d.rs1 === 0) this.setW(() => this.immW());
     else if (operation !== undefined) this.onWords(operation);
     else d.instruction.emit(this);
+    if (line.writes !== 0) {
+      if (isWithoutSign(d, this.withoutSign)) this.withoutSign |= line.writes;
+      else this.withoutSign &= ~line.writes;
+    }
     this.left--;
   }
 
@@ -735,6 +743,7 @@ export class RegionEmitter implements Emitter {
     this.words = { ...node.wordsIn };
     this.dirty = { ...node.dirtyIn };
     this.valid = { ...node.wantedIn };
+    this.withoutSign = 0;
     this.left = block.lines.length;
     this.accesses = node.accesses;
     this.accessed = 0;

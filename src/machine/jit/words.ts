@@ -59,6 +59,40 @@ export function wordOperation(d: Decoded, words: number): number | undefined {
   return facts(d).rs2 && !isWordIn(words, d.rs2) ? undefined : operation;
 }
 
+/** Results that are words without sign whatever the operands. */
+const WITHOUT_SIGN = new Set("lbu lhu slt sltu slti sltiu feq.s flt.s fle.s feq.d flt.d fle.d sc.w sc.d".split(" "));
+
+/** Whether the result is a word without sign, given the registers that hold one. */
+export function isWithoutSign(d: Decoded, among: number): boolean {
+  const { name } = d.instruction;
+  const [first, second] = [isWordIn(among, d.rs1), isWordIn(among, d.rs2)];
+  const source = copied(d);
+  if (source !== undefined) return isWordIn(among, source);
+  switch (name) {
+    case "addi":
+      return d.rs1 === 0 && d.imm >= 0;
+    case "lui":
+    case "andi":
+      return d.imm >= 0 || (name === "andi" && first);
+    case "ori":
+    case "xori":
+      return d.imm >= 0 && first;
+    case "srliw":
+      return d.imm > 0 || first;
+    case "sraiw":
+      return first;
+    case "addiw":
+      return d.imm === 0 && first;
+    case "and":
+      return first || second;
+    case "or":
+    case "xor":
+      return first && second;
+    default:
+      return WITHOUT_SIGN.has(name);
+  }
+}
+
 /** Some register that never is among words. */
 const NEVER = 1;
 
