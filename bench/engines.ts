@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import type { Engine as MachineEngine } from "../src/index.ts";
 import { buildGuest, crossCompiler, hasCommand, nativeCompiler, runHere } from "../src/testing/build.ts";
 import { Machine } from "./library.ts";
-import { noLinux, onLinux } from "./on-linux.ts";
+import { Linux, noLinux } from "./on-linux.ts";
 import { ENVIRONMENT, type Program, type ProgramRoot, notHere, timedHere } from "./programs.ts";
 
 const SOURCE = "bench/guest/workloads.c";
@@ -22,8 +22,9 @@ export interface Engine {
   readonly name: string;
   /** Why it cannot be had here. */
   readonly missing?: string | undefined;
-  /** Whether it has to boot first, so that all runs are best done together. */
-  readonly boots?: true;
+  /** Makes it ready to run `names`, and ends it. */
+  start?(names: readonly string[], scale: number): Promise<void>;
+  stop?(): void;
   /** Why it cannot run this workload; undefined: it can. */
   readonly without?: (name: string) => string | undefined;
   /** Runs each of `names` `runs` times; samples by name. */
@@ -128,24 +129,24 @@ export const native = (root?: ProgramRoot): Engine => ({
 /** Instead of a checksum that another version of the program need not give. */
 export const ANOTHER_VERSION = "-";
 
-/** Linux in qemu-system-riscv64: one boot for everything. */
-export const qemuSystem = (root?: ProgramRoot): Engine => ({
-  name: "qemu-system",
-  missing: noLinux(),
-  boots: true,
-  async run(names, runs, scale) {
-    const loops = names.map((name) => `for run in $(seq ${runs}); do ${linuxCommand(name, scale, root)}; done`);
-    const script = root === undefined ? loops : [`mount -t devtmpfs dev /${DEBIAN}/dev`, ...loops];
-    const trees: Record<string, string> = root === undefined ? {} : { [DEBIAN]: root.directory };
-    const output = await onLinux(script.join("\n"), { files: { workloads: buildGuest(SOURCE) }, trees });
-    const samples = new Map<string, Sample[]>(names.map((name) => [name, []]));
-    for (const line of output.trim().split("\n")) {
-      const { name, sample } = parseProgram(line, scale, root) ?? parseSample(line);
-      samples.get(name)!.push(sample);
-    }
-    return samples;
-  },
-});
+/** Linux in qemu-system-riscv64: one boot, then it waits for its turns. */
+export function qemuSystem(root?: ProgramRoot): Engine {
+  let linux: Linux | undefined;
+  return {
+    name: "qemu-system",
+    missing: noLinux(),
+    async start(names, scale) {
+      const scripts = Object.fromEntries(names.map((name) => [name, linuxCommand(name, scale, root)]));
+      const trees: Record<string, string> = root === undefined ? {} : { [DEBIAN]: root.directory };
+      linux = await Linux.boot({ files: { workloads: buildGuest(SOURCE) }, trees, scripts });
+    },
+    run: oneByOne(async (name, scale) => {
+      const line = await linux!.run(name);
+      return parseProgram(line, scale, root) ?? parseSample(line).sample;
+    }),
+    stop: () => linux?.stop(),
+  };
+}
 
 /** Where the root of Debian's programs is in Linux's. */
 const DEBIAN = "debian";
@@ -160,14 +161,15 @@ function linuxCommand(name: string, scale: number, root?: ProgramRoot): string {
   const command = [program.command, ...program.args(scale, "/data")].map(quoted).join(" ");
   const clock = (variable: string): string => `read ${variable} rest </proc/uptime`;
   const run = `${environment.join(" ")} chroot /${DEBIAN} ${command} >/tmp/output`;
-  return `${clock("began")}; ${run}; ${clock("ended")}; echo program ${name} $(sha256sum </tmp/output) $began $ended`;
+  const devices = `[ -e /${DEBIAN}/dev/null ] || mount -t devtmpfs dev /${DEBIAN}/dev`;
+  return `${devices}; ${clock("began")}; ${run}; ${clock("ended")}; echo program ${name} $(sha256sum </tmp/output) $began $ended`;
 }
 
 /** "program NAME SHA256 - SECONDS SECONDS", from linuxCommand; undefined if the line is another's. The clock's unit is 10 ms. */
-function parseProgram(line: string, scale: number, root?: ProgramRoot): { name: string; sample: Sample } | undefined {
+function parseProgram(line: string, scale: number, root?: ProgramRoot): Sample | undefined {
   const [head, name, sum, , began, ended] = line.trim().split(" ");
   const program = head === "program" ? root?.find(name) : undefined;
   if (program === undefined) return undefined;
   const ns = Math.round((Number(ended) - Number(began)) * 100) * 1e7;
-  return { name, sample: { checksum: sum.slice(0, DIGITS), ns, operations: program.operations(scale) } };
+  return { checksum: sum.slice(0, DIGITS), ns, operations: program.operations(scale) };
 }

@@ -38,22 +38,29 @@ test("the geometric mean is of what both engines ran, and of what computes", asy
   expect(wrong).toEqual([]);
 });
 
-test("engines take turns at each workload, and one that boots does all of its at once", async () => {
+test("engines take turns at each workload; one that boots is started before all and stopped after all", async () => {
   const order: string[] = [];
-  const noting = (name: string, boots?: true): Engine => ({
-    name,
-    ...(boots && { boots }),
+  const noting = (name: string): Engine => ({
+    ...engine(name, { crc: 1, sort: 1 }),
     run: (names, runs) => {
       order.push(`${name} ${names.join("+")} ${runs}`);
-      return Promise.resolve(
-        new Map(names.map((w): [string, Sample[]] => [w, [{ checksum: "", ns: 1, operations: 1 }]])),
-      );
+      return engine(name, { crc: 1, sort: 1 }).run(names, runs, 1);
     },
   });
-  const engines = [noting("a"), noting("booted", true), noting("b")];
-  await bench({ names: ["crc", "sort"], engines, runs: 2, scale: 1, log: () => {} });
-  const turns = ["crc", "sort"].flatMap((name) => [1, 2].flatMap(() => [`a ${name} 1`, `b ${name} 1`]));
-  expect(order).toEqual([...turns, "booted crc+sort 2"]);
+  const booted: Engine = {
+    ...noting("booted"),
+    start: (names, scale) => Promise.resolve(void order.push(`start ${names.join("+")} ${scale}`)),
+    stop: () => order.push("stop"),
+  };
+  await bench({ names: ["crc", "sort"], engines: [noting("a"), booted], runs: 2, scale: 7, log: () => {} });
+  const turns = ["crc", "sort"].flatMap((name) => [1, 2].flatMap(() => [`a ${name} 1`, `booted ${name} 1`]));
+  expect(order).toEqual(["start crc+sort 7", ...turns, "stop"]);
+  order.length = 0;
+  const broken: Engine = { ...noting("broken"), run: () => Promise.reject(new Error("broken")) };
+  await expect(bench({ names: ["crc"], engines: [booted, broken], runs: 1, scale: 7, log: () => {} })).rejects.toThrow(
+    "broken",
+  );
+  expect(order.at(-1)).toBe("stop");
 });
 
 test("another result is said so; of another version of the program it is not compared", async () => {

@@ -125,7 +125,7 @@ export interface BenchOptions {
 
 /**
  * Runs it all. Engines that are missing are said so and left out. A workload runs on one engine after another, then again: a machine has slow
- * minutes, which must not be one engine's alone. An engine that boots runs all of its workloads at once.
+ * minutes, which must not be one engine's alone.
  */
 export async function bench({
   names,
@@ -141,23 +141,23 @@ export async function bench({
   const samples = new Map(
     present.map((engine) => [engine, new Map(names.map((name): [string, Sample[]] => [name, []]))]),
   );
-  const run = async (engine: Engine, some: readonly string[], times: number): Promise<void> => {
-    for (const [name, list] of await engine.run(some, times, scale))
-      samples
-        .get(engine)!
-        .get(name)!
-        .push(...list);
+  const run = async (engine: Engine, name: string): Promise<void> => {
+    const list = (await engine.run([name], 1, scale)).get(name)!;
+    samples
+      .get(engine)!
+      .get(name)!
+      .push(...list);
   };
   const can = new Map(present.map((engine) => [engine, possible(engine, names, log)]));
-  for (const name of names) {
-    log(`${name} …`);
-    const able = present.filter((engine) => engine.boots !== true && can.get(engine)!.includes(name));
-    for (let n = 0; n < runs; n++) for (const engine of able) await run(engine, [name], 1);
-  }
-  for (const engine of present) {
-    if (engine.boots !== true) continue;
-    log(`${engine.name} …`);
-    await run(engine, can.get(engine)!, runs);
+  try {
+    for (const engine of present) await engine.start?.(can.get(engine)!, scale);
+    for (const name of names) {
+      log(`${name} …`);
+      const able = present.filter((engine) => can.get(engine)!.includes(name));
+      for (let n = 0; n < runs; n++) for (const engine of able) await run(engine, name);
+    }
+  } finally {
+    for (const engine of present) engine.stop?.();
   }
   const results = [...samples].flatMap(([engine, all]) =>
     [...all].flatMap(([name, list]) => (list.length > 0 ? [summarize(name, engine.name, list)] : [])),

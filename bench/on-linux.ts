@@ -1,6 +1,6 @@
 // Real riscv64 Linux (Debian's kernel, in qemu-system-riscv64's software emulation) as one of the engines that the benchmark compares: boots it
-// with a root of our own that runs one script, and gives what that prints. Used by bench/main.ts; handy for looking at what Linux does.
-import { execFileSync, spawnSync } from "node:child_process";
+// with a root of our own, and gives what scripts there print. Used by bench/engines.ts; handy for looking at what Linux does.
+import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
 import { lstatSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,8 +8,8 @@ import { gzipSync } from "node:zlib";
 import { Debian, type DebianOptions } from "../tools/debian.ts";
 
 const QEMU = "qemu-system-riscv64";
-const BEGIN = "=== begin";
-const END = "=== end";
+/** What Linux prints when it waits for a script's name. */
+const READY = "=== ready";
 
 /** Why Linux cannot be run here; undefined if it can. */
 export function noLinux(): string | undefined {
@@ -22,69 +22,115 @@ export interface LinuxOptions extends DebianOptions {
   files: Readonly<Record<string, string>>;
   /** Directories of this machine, by name: whole trees in / there. */
   trees?: Readonly<Record<string, string>>;
+  /** What it can be asked to run, by name: scripts for busybox's sh. */
+  scripts: Readonly<Record<string, string>>;
   /** Guest RAM in MiB. Default: 1024. */
   memoryMiB?: number;
   /** Processors. Default: 1. */
   cpus?: number;
-  /** Default: 10 minutes. */
+  /** For the boot, and for each script. Default: 5 minutes. */
   timeoutMs?: number;
 }
 
-/** Boots Linux, runs `script` with busybox's sh, and returns what it printed. Throws if the script did not come to its end. */
-export async function onLinux(script: string, options: LinuxOptions): Promise<string> {
-  const debian = new Debian(options);
-  const busybox = join(await debian.package("busybox-static"), "usr/bin/busybox");
-  const kernel = await kernelImage(debian);
-  const files: CpioEntry[] = ["bin", "dev", "proc", "sys", "tmp"].map((path) => ({
-    path,
-    mode: 0o040755,
-    data: EMPTY,
-  }));
-  files.push({ path: "bin/busybox", mode: 0o100755, data: readFileSync(busybox) });
-  files.push({ path: "bin/sh", mode: 0o120777, data: Buffer.from("busybox") });
-  for (const [name, from] of Object.entries(options.files))
-    files.push({ path: `bin/${name}`, mode: 0o100755, data: readFileSync(from) });
-  for (const [name, from] of Object.entries(options.trees ?? {})) files.push(...treeEntries(name, from));
-  files.push({ path: "init", mode: 0o100755, data: Buffer.from(initScript(script)) });
-  const directory = mkdtempSync(join(tmpdir(), "mshare-linux-"));
-  try {
-    const initrd = join(directory, "initrd.gz");
-    writeFileSync(initrd, gzipSync(cpio(files), { level: 1 }));
-    const machine = [
-      "-M",
-      "virt",
-      "-m",
-      `${options.memoryMiB ?? 1024}`,
-      "-smp",
-      `${options.cpus ?? 1}`,
-      "-nographic",
-      "-no-reboot",
-    ];
-    const system = ["-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 quiet panic=-1"];
-    const output = execFileSync(QEMU, [...machine, ...system], {
-      encoding: "latin1",
-      timeout: options.timeoutMs ?? 600_000,
-      stdio: ["ignore", "pipe", "pipe"],
-      maxBuffer: 2 ** 28,
-    }).replaceAll("\r", "");
-    const begin = output.indexOf(BEGIN + "\n");
-    const end = output.lastIndexOf(END);
-    if (begin < 0 || end < begin)
-      throw new Error(`Linux did not come to the end of the script:\n${output.slice(-500)}`);
-    return output.slice(begin + BEGIN.length + 1, end);
-  } finally {
-    rmSync(directory, { recursive: true });
+/** A Linux that has booted and waits. */
+export class Linux {
+  private readonly qemu: ChildProcessWithoutNullStreams;
+  private readonly timeoutMs: number;
+  private output = "";
+  /** Called when there is more output, or an end. */
+  private heard = (): void => {};
+
+  private constructor(args: readonly string[], timeoutMs: number) {
+    this.timeoutMs = timeoutMs;
+    this.qemu = spawn(QEMU, args);
+    this.qemu.stdin.on("error", () => {});
+    for (const stream of [this.qemu.stdout, this.qemu.stderr]) {
+      stream.setEncoding("latin1").on("data", (text: string) => {
+        this.output += text.replaceAll("\r", "");
+        this.heard();
+      });
+    }
+    this.qemu.on("close", () => this.heard());
+  }
+
+  /** Boots it. Throws if it does not come up. */
+  static async boot(options: LinuxOptions): Promise<Linux> {
+    const debian = new Debian(options);
+    const busybox = join(await debian.package("busybox-static"), "usr/bin/busybox");
+    const kernel = await kernelImage(debian);
+    const files: CpioEntry[] = ["bin", "dev", "proc", "scripts", "sys", "tmp"].map((path) => ({
+      path,
+      mode: 0o040755,
+      data: EMPTY,
+    }));
+    const add = (path: string, data: Uint8Array): unknown => files.push({ path, mode: 0o100755, data });
+    add("bin/busybox", readFileSync(busybox));
+    files.push({ path: "bin/sh", mode: 0o120777, data: Buffer.from("busybox") });
+    for (const [name, from] of Object.entries(options.files)) add(`bin/${name}`, readFileSync(from));
+    for (const [name, from] of Object.entries(options.trees ?? {})) files.push(...treeEntries(name, from));
+    for (const [name, script] of Object.entries(options.scripts)) add(`scripts/${name}`, Buffer.from(script));
+    add("init", Buffer.from(INIT));
+    const directory = mkdtempSync(join(tmpdir(), "mshare-linux-"));
+    try {
+      const initrd = join(directory, "initrd.gz");
+      writeFileSync(initrd, gzipSync(cpio(files), { level: 1 }));
+      const memory = ["-m", `${options.memoryMiB ?? 1024}`];
+      const machine = ["-M", "virt", ...memory, "-smp", `${options.cpus ?? 1}`, "-nographic", "-no-reboot"];
+      const system = ["-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 quiet panic=-1"];
+      const linux = new Linux([...machine, ...system], options.timeoutMs ?? 300_000);
+      await linux.ready();
+      return linux;
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  }
+
+  /** Waits until Linux is ready for a script; what it has printed meanwhile. */
+  private async ready(): Promise<string> {
+    const deadline = Date.now() + this.timeoutMs;
+    for (;;) {
+      const end = this.output.indexOf(`${READY}\n`);
+      if (end >= 0) {
+        const text = this.output.slice(0, end);
+        this.output = this.output.slice(end + READY.length + 1);
+        return text;
+      }
+      const left = deadline - Date.now();
+      if (left <= 0 || this.qemu.exitCode !== null || this.qemu.signalCode !== null) {
+        this.stop();
+        throw new Error(`Linux ${left <= 0 ? "took too long" : "ended"}:\n${this.output.slice(-500)}`);
+      }
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left);
+        this.heard = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  }
+
+  /** Runs one of the scripts; what it printed. Throws if it does not come to its end. */
+  async run(name: string): Promise<string> {
+    this.qemu.stdin.write(`${name}\n`);
+    return this.ready();
+  }
+
+  stop(): void {
+    this.qemu.kill("SIGKILL");
   }
 }
 
-const initScript = (script: string): string => `#!/bin/sh
+const INIT = `#!/bin/sh
 busybox mount -t proc proc /proc; busybox mount -t sysfs sys /sys
 busybox mount -t devtmpfs dev /dev 2>/dev/null; busybox mount -t tmpfs tmp /tmp
 busybox --install -s /bin; export PATH=/bin
-echo "${BEGIN}"
-${script}
-echo "${END}"
-busybox poweroff -f
+stty -echo
+echo "${READY}"
+while read -r name; do
+  sh "/scripts/$name" </dev/null
+  echo "${READY}"
+done
 `;
 
 async function kernelImage(debian: Debian): Promise<string> {
