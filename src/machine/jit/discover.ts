@@ -50,6 +50,15 @@ export interface Block {
   readonly predecessors: Block[];
 }
 
+/** Replaces where control goes at a block's end. */
+export function mapEdges({ ending }: Block, replacement: (edge: Edge) => Edge): void {
+  if (ending.kind === "jump") ending.next = replacement(ending.next);
+  else if (ending.kind === "branch") {
+    ending.next = replacement(ending.next);
+    ending.taken = replacement(ending.taken);
+  } else if (ending.kind === "indirect") ending.expected = ending.expected.map(replacement);
+}
+
 export interface Limits {
   /** Instructions of a region, and of a block. */
   readonly instructions: number;

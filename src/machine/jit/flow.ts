@@ -1,6 +1,6 @@
 // Control and data flow of a region: order, dominators, loops, the longest path between budget checks, liveness, and which registers are
 // words (words.ts) where. Pure analysis of the blocks that discover.ts found.
-import type { Block, Edge } from "./discover.ts";
+import { type Block, type Edge, mapEdges } from "./discover.ts";
 import type { Line } from "./line.ts";
 import { joinLoops, turnLoops } from "./turn.ts";
 import { type Access, type Cuts, findWindows } from "./windows.ts";
@@ -314,15 +314,8 @@ function trim(root: Block, straight: number): void {
 const sureNext = ({ ending }: Block): Block | undefined => (ending.kind === "jump" ? ending.next.block : undefined);
 
 /** Makes the edges that `keep` rejects leave the region. */
-function redirect(block: Block, keep: (edge: Edge) => boolean): void {
-  const out = (edge: Edge): Edge => (keep(edge) ? edge : { block: undefined, pc: edge.pc });
-  const { ending } = block;
-  if (ending.kind === "jump") ending.next = out(ending.next);
-  else if (ending.kind === "branch") {
-    ending.next = out(ending.next);
-    ending.taken = out(ending.taken);
-  } else if (ending.kind === "indirect") ending.expected = ending.expected.map(out);
-}
+const redirect = (block: Block, keep: (edge: Edge) => boolean): void =>
+  mapEdges(block, (edge) => (keep(edge) ? edge : { block: undefined, pc: edge.pc }));
 
 /** The nodes, with dominators and loops. */
 function arrange(root: Block): { nodes: Node[]; nodeOf: Map<Block, Node> } {

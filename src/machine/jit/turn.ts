@@ -1,7 +1,7 @@
 // Moves the start of loops to where a region has least to carry from one turn into the next. An exit stores every register that has been written, also
 // those that nothing reads any more, as a signal handler or a debugger may: hashes leave ten such behind in each turn. Changes blocks, before flow.ts
 // analyzes them for good.
-import type { Block, Edge } from "./discover.ts";
+import { type Block, mapEdges } from "./discover.ts";
 import type { Node } from "./flow.ts";
 
 /** Instructions that are done before a loop and again at the end of each turn, at most. */
@@ -79,12 +79,5 @@ export function turnLoops(nodes: readonly Node[]): boolean {
 
 const toNext = (block: Block): Block["ending"] => ({ kind: "jump", next: { block, pc: block.pc } });
 
-function retarget(block: Block, from: Block, to: Block): void {
-  const turned = (edge: Edge): Edge => (edge.block === from ? { block: to, pc: edge.pc } : edge);
-  const { ending } = block;
-  if (ending.kind === "jump") ending.next = turned(ending.next);
-  else if (ending.kind === "branch") {
-    ending.next = turned(ending.next);
-    ending.taken = turned(ending.taken);
-  } else if (ending.kind === "indirect") ending.expected = ending.expected.map(turned);
-}
+const retarget = (block: Block, from: Block, to: Block): void =>
+  mapEdges(block, (edge) => (edge.block === from ? { block: to, pc: edge.pc } : edge));
