@@ -8,14 +8,13 @@ const EXHAUSTIVE = "src/**/{*fuzz,failures*,model,schedule,verify-huge,hugetlb-g
 
 /** Whole programs run on what is bundled: sources as tools/build.mjs rewrites them. */
 function lowered(): Plugin {
-  let lowering: ReturnType<typeof createLowering> | undefined;
+  let lower: ReturnType<typeof createLowering> | undefined;
   return {
     name: "lowered",
     enforce: "pre",
     transform(_code, path) {
-      if (!/\/src\/.*\.ts$/.test(path) || path.endsWith(".test.ts")) return undefined;
-      lowering ??= createLowering("tsconfig.json");
-      return { code: lowering.lower(path), map: null };
+      const code = (lower ??= createLowering("tsconfig.json"))(path);
+      return code === undefined ? undefined : { code, map: null };
     },
   };
 }

@@ -27,8 +27,8 @@ export interface Engine {
   stop?(): void;
   /** Why it cannot run this workload; undefined: it can. */
   readonly without?: (name: string) => string | undefined;
-  /** Runs each of `names` `runs` times; samples by name. */
-  run(names: readonly string[], runs: number, scale: number): Promise<Map<string, Sample[]>>;
+  /** Runs a workload once. */
+  run(name: string, scale: number): Promise<Sample>;
 }
 
 /** "NAME CHECKSUM NANOSECONDS OPERATIONS". */
@@ -53,19 +53,6 @@ export function workloadNames(): string[] {
   return usage.trim().split("names: ")[1].split(" ");
 }
 
-/** Runs workloads one by one with `once`. */
-function oneByOne(once: (name: string, scale: number) => Promise<Sample>): Engine["run"] {
-  return async (names, runs, scale) => {
-    const samples = new Map<string, Sample[]>();
-    for (const name of names) {
-      const list: Sample[] = [];
-      for (let run = 0; run < runs; run++) list.push(await once(name, scale));
-      samples.set(name, list);
-    }
-    return samples;
-  };
-}
-
 /** Our machine with one of its engines. `root`: Debian's programs, if they are to be had. */
 export function machineEngine(engine: MachineEngine, root?: ProgramRoot): Engine {
   const ours = async (name: string, scale: number): Promise<Sample> => {
@@ -85,10 +72,10 @@ export function machineEngine(engine: MachineEngine, root?: ProgramRoot): Engine
   return {
     name: engine,
     missing: crossCompiler() === undefined ? "no cross compiler" : undefined,
-    run: oneByOne((name, scale) => {
+    run(name, scale) {
       const program = root?.find(name);
       return root === undefined || program === undefined ? ours(name, scale) : debians(program, root, scale);
-    }),
+    },
   };
 }
 
@@ -102,12 +89,12 @@ const oursHere = (name: string, scale: number, via?: string): Sample =>
 export const qemuUser = (root?: ProgramRoot): Engine => ({
   name: "qemu-user",
   missing: hasCommand("qemu-riscv64") ? undefined : "qemu-riscv64 is not installed (apt-get install qemu-user)",
-  run: oneByOne((name, scale) => {
+  run(name, scale) {
     const program = root?.find(name);
     if (root === undefined || program === undefined) return Promise.resolve(oursHere(name, scale, "qemu-riscv64"));
     const args = ["-L", root.directory, root.file(program), ...program.args(scale, root.data)];
     return Promise.resolve(sampleOf(program, scale, timedHere("qemu-riscv64", args)));
-  }),
+  },
 });
 
 /** Of Debian's programs it runs this machine's own, another build and perhaps another version. */
@@ -118,12 +105,12 @@ export const native = (root?: ProgramRoot): Engine => ({
     const program = root?.find(name);
     return program && notHere(program);
   },
-  run: oneByOne((name, scale) => {
+  run(name, scale) {
     const program = root?.find(name);
     if (root === undefined || program === undefined) return Promise.resolve(oursHere(name, scale));
     const sample = sampleOf(program, scale, timedHere(program.command, program.args(scale, root.data)));
     return Promise.resolve(program.sameElsewhere ? sample : { ...sample, checksum: ANOTHER_VERSION });
-  }),
+  },
 });
 
 /** Instead of a checksum that another version of the program need not give. */
@@ -140,10 +127,10 @@ export function qemuSystem(root?: ProgramRoot): Engine {
       const trees: Record<string, string> = root === undefined ? {} : { [DEBIAN]: root.directory };
       linux = await Linux.boot({ files: { workloads: buildGuest(SOURCE) }, trees, scripts });
     },
-    run: oneByOne(async (name, scale) => {
+    async run(name, scale) {
       const line = await linux!.run(name);
       return parseProgram(line, scale, root) ?? parseSample(line).sample;
-    }),
+    },
     stop: () => linux?.stop(),
   };
 }

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { ANOTHER_VERSION, type Engine, type Sample } from "./engines.ts";
+import { ANOTHER_VERSION, type Engine } from "./engines.ts";
 import { bench } from "./main.ts";
 import { PROGRAMS, ProgramRoot } from "./programs.ts";
 
@@ -12,12 +12,7 @@ function engine(name: string, ns: Readonly<Record<string, number>>, checksum = "
   return {
     name,
     without: (workload) => (workload in ns ? undefined : "not installed"),
-    run: (names) =>
-      Promise.resolve(
-        new Map(
-          names.map((workload): [string, Sample[]] => [workload, [{ checksum, ns: ns[workload], operations: 1 }]]),
-        ),
-      ),
+    run: (workload) => Promise.resolve({ checksum, ns: ns[workload], operations: 1 }),
   };
 }
 
@@ -42,9 +37,9 @@ test("engines take turns at each workload; one that boots is started before all 
   const order: string[] = [];
   const noting = (name: string): Engine => ({
     ...engine(name, { crc: 1, sort: 1 }),
-    run: (names, runs) => {
-      order.push(`${name} ${names.join("+")} ${runs}`);
-      return engine(name, { crc: 1, sort: 1 }).run(names, runs, 1);
+    run: (workload, scale) => {
+      order.push(`${name} ${workload} ${scale}`);
+      return engine(name, { crc: 1, sort: 1 }).run(workload, scale);
     },
   });
   const booted: Engine = {
@@ -53,7 +48,7 @@ test("engines take turns at each workload; one that boots is started before all 
     stop: () => order.push("stop"),
   };
   await bench({ names: ["crc", "sort"], engines: [noting("a"), booted], runs: 2, scale: 7, log: () => {} });
-  const turns = ["crc", "sort"].flatMap((name) => [1, 2].flatMap(() => [`a ${name} 1`, `booted ${name} 1`]));
+  const turns = ["crc", "sort"].flatMap((name) => [1, 2].flatMap(() => [`a ${name} 7`, `booted ${name} 7`]));
   expect(order).toEqual(["start crc+sort 7", ...turns, "stop"]);
   order.length = 0;
   const broken: Engine = { ...noting("broken"), run: () => Promise.reject(new Error("broken")) };

@@ -141,20 +141,18 @@ export async function bench({
   const samples = new Map(
     present.map((engine) => [engine, new Map(names.map((name): [string, Sample[]] => [name, []]))]),
   );
-  const run = async (engine: Engine, name: string): Promise<void> => {
-    const list = (await engine.run([name], 1, scale)).get(name)!;
-    samples
-      .get(engine)!
-      .get(name)!
-      .push(...list);
-  };
   const can = new Map(present.map((engine) => [engine, possible(engine, names, log)]));
   try {
     for (const engine of present) await engine.start?.(can.get(engine)!, scale);
     for (const name of names) {
       log(`${name} …`);
       const able = present.filter((engine) => can.get(engine)!.includes(name));
-      for (let n = 0; n < runs; n++) for (const engine of able) await run(engine, name);
+      for (let n = 0; n < runs; n++)
+        for (const engine of able)
+          samples
+            .get(engine)!
+            .get(name)!
+            .push(await engine.run(name, scale));
     }
   } finally {
     for (const engine of present) engine.stop?.();

@@ -7,11 +7,14 @@ import { build } from "esbuild";
 import { createLowering } from "./lower.mjs";
 
 const outdir = "dist";
-const lowering = createLowering("tsconfig.json");
+const lower = createLowering("tsconfig.json");
 const lowered = {
   name: "lowered",
   setup: ({ onLoad }) =>
-    onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => ({ contents: lowering.lower(path), loader: "ts" })),
+    onLoad({ filter: /\.ts$/ }, ({ path }) => {
+      const contents = lower(path);
+      return contents === undefined ? undefined : { contents, loader: "ts" };
+    }),
 };
 const common = {
   outdir,

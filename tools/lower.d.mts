@@ -1,2 +1,2 @@
 /** What lower.mjs exports. */
-export declare function createLowering(config: string): { lower(path: string): string };
+export declare function createLowering(config: string): (path: string) => string | undefined;

@@ -6,7 +6,7 @@ import ts from "typescript";
 
 const TYPED_ARRAY = /^(Big)?(Int|Uint|Float)(8|16|32|64)(Clamped)?Array$/;
 
-/** Reads the sources that a tsconfig names; `lower(path)` then gives the text of one of them, rewritten on the same lines. */
+/** Reads the sources in src/ that a tsconfig names; what is returned gives the text of one of them by its path, rewritten on the same lines; undefined: it is none of them, or a test. */
 export function createLowering(config) {
   const { config: json } = ts.readConfigFile(config, ts.sys.readFile);
   const { fileNames, options } = ts.parseJsonConfigFileContent(json, ts.sys, dirname(resolve(config)));
@@ -14,11 +14,12 @@ export function createLowering(config) {
     fileNames.filter((name) => name.includes("/src/") && !name.endsWith(".test.ts")),
     options,
   );
-  return { lower: (path) => lowerFile(program.getSourceFile(path), program.getTypeChecker()) };
+  const sources = new Set(program.getRootFileNames());
+  return (path) => (sources.has(path) ? lowerFile(program.getSourceFile(path), program.getTypeChecker()) : undefined);
 }
 
 /** The text of a source file with the loops and patterns rewritten. */
-export function lowerFile(file, checker) {
+function lowerFile(file, checker) {
   const edits = [];
   let names = 0;
   const fresh = () => `$${names++}`;

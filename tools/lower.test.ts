@@ -18,7 +18,7 @@ function lowered(text: string): string {
     join(directory, "tsconfig.json"),
     JSON.stringify({ compilerOptions: { target: "ES2023", strict: true, types: [] }, include: ["src"] }),
   );
-  return createLowering(join(directory, "tsconfig.json")).lower(path);
+  return createLowering(join(directory, "tsconfig.json"))(path)!;
 }
 
 /** What a program pushes to `out`. */

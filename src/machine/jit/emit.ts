@@ -3,7 +3,7 @@
 //
 //   region(hart, budget, pc) -> budget left | kind of exit << 32
 //     check pc, and that the pages are mapped as they were; load registers; check assumptions    (else exit, nothing done)
-//     blocks, nested by dominance; at each loop's head: exit if the budget may not last for the longest way to the next check
+//     blocks, nested by dominance; on entry and before each turn of a loop: exit if the budget may not last for the longest way to the next check
 //   exits: code = (pc - root) / 2 << 12 | instructions counted but not done << 4 | kind
 //     each set of dirty registers has one label, which stores them; then pc is stored, and the function returns
 //
@@ -150,6 +150,7 @@ export class RegionEmitter implements Emitter {
   /** State at the point of emission. */
   private words: Registers = { x: 0, f: 0 };
   private dirty: Registers = { x: 0, f: 0 };
+  /** Registers whose locals hold their values: those that are wanted on entry of the block, and what it has written. */
   private valid: Registers = { x: 0, f: 0 };
   /** Integer registers that hold words without sign, as far as the block shows. */
   private withoutSign = 0;

@@ -35,6 +35,8 @@ export class Node {
   /** Registers that the block reads before it writes them, and those that it writes. */
   readonly uses: Registers = { x: 0, f: 0 };
   readonly defines: Registers = { x: 0, f: 0 };
+  /** Integer registers written in the block or below it in the tree of dominators. */
+  written = 0;
   readonly accesses: Access[] = [];
   /** Registers that an exit may store as they were on entry: those that are not written before the first one. */
   readonly held: Registers = { x: 0, f: 0 };
@@ -185,6 +187,7 @@ function shape(nodes: readonly Node[]): void {
     let rest = 0;
     for (const s of n.successors) if (s.order > n.order && !s.isLoop) rest = Math.max(rest, s.longest);
     n.longest = n.block.lines.length + rest;
+    n.written = n.children.reduce((all, child) => all | child.written, n.defines.x);
   }
 }
 
@@ -317,7 +320,7 @@ const sureNext = ({ ending }: Block): Block | undefined => (ending.kind === "jum
 const redirect = (block: Block, keep: (edge: Edge) => boolean): void =>
   mapEdges(block, (edge) => (keep(edge) ? edge : { block: undefined, pc: edge.pc }));
 
-/** The nodes, with dominators and loops. */
+/** The nodes, with dominators, loops and liveness. */
 function arrange(root: Block): { nodes: Node[]; nodeOf: Map<Block, Node> } {
   const { nodes, nodeOf } = makeNodes(root);
   connect(nodes, nodeOf);
@@ -335,10 +338,8 @@ export function analyze(rootBlock: Block, options: FlowOptions): Flow {
   trim(rootBlock, options.straight);
   let { nodes, nodeOf } = arrange(rootBlock);
   const { isLoop } = nodes[0];
-  if (nodes.some((n) => n.isLoop)) {
-    if (joinLoops(nodes, nodeOf)) ({ nodes, nodeOf } = arrange(rootBlock));
-    if (turnLoops(nodes)) ({ nodes, nodeOf } = arrange(rootBlock));
-  }
+  if (joinLoops(nodes, nodeOf)) ({ nodes, nodeOf } = arrange(rootBlock));
+  if (turnLoops(nodes)) ({ nodes, nodeOf } = arrange(rootBlock));
   findWords(nodes, options, isLoop);
   findDirty(nodes);
   findWindows(nodes, options.cuts);

@@ -10,17 +10,8 @@ const MAX_TURNED = 12;
 const MIN_LEFT_BEHIND = 6;
 
 /** Loops of which each turn leaves much behind that is only there to be stored by an exit in the next one. */
-function leavingMuch(nodes: readonly Node[]): Node[] {
-  // What is written in a node or below it in the tree of dominators.
-  const written = new Map<Node, number>();
-  for (let i = nodes.length - 1; i >= 0; i--) {
-    const n = nodes[i];
-    let all = n.defines.x;
-    for (const child of n.children) all |= written.get(child)!;
-    written.set(n, all);
-  }
-  return nodes.filter((n) => n.isLoop && count(written.get(n)! & ~n.liveIn.x) >= MIN_LEFT_BEHIND);
-}
+const leavingMuch = (nodes: readonly Node[]): Node[] =>
+  nodes.filter(({ isLoop, written, liveIn }) => isLoop && count(written & ~liveIn.x) >= MIN_LEFT_BEHIND);
 
 function count(set: number): number {
   let n = 0;

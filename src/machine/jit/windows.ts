@@ -68,21 +68,12 @@ class WindowFinder {
   private shared = 0;
   private readonly cuts: Cuts;
   private readonly ends = new Map<Node, Knowledge>();
-  /** Integer registers written in a node or below it in the tree of dominators. */
-  private readonly written = new Map<Node, number>();
 
   constructor(cuts: Cuts) {
     this.cuts = cuts;
   }
 
   find(nodes: readonly Node[]): void {
-    for (let i = nodes.length - 1; i >= 0; i--) {
-      const n = nodes[i];
-      this.written.set(
-        n,
-        n.children.reduce((all, child) => all | this.written.get(child)!, n.defines.x),
-      );
-    }
     for (const n of nodes) this.block(n);
   }
 
@@ -95,8 +86,8 @@ class WindowFinder {
       return known;
     }
     const known = new Knowledge(this.ends.get(dominator));
-    let written = n.isLoop ? this.written.get(n)! : 0;
-    if (n.isMerge) for (const sibling of dominator.children) if (sibling !== n) written |= this.written.get(sibling)!;
+    let written = n.isLoop ? n.written : 0;
+    if (n.isMerge) for (const sibling of dominator.children) if (sibling !== n) written |= sibling.written;
     this.forget(known, written);
     return known;
   }
