@@ -19,6 +19,7 @@ import {
   op,
 } from "../wasm/assembler.ts";
 import type { Emitter, LoadTarget } from "./isa/emitter.ts";
+import { FLAG_NX } from "./isa/softfloat.ts";
 import { INSTRUCTIONS } from "./isa/table.ts";
 import { EXIT_BAD_ENTRY, EXIT_MASK, EXIT_SPLIT } from "./jit/emit.ts";
 import {
@@ -120,6 +121,7 @@ class InterpreterEmitter implements Emitter {
   readonly code: Code;
   /** The interpreter keeps to what every engine has. */
   readonly isFused = false;
+  readonly coversRare = true;
   private readonly imports: Record<keyof EngineImports, number>;
   private readonly walker: number;
   private readonly regions: RegionIndices | undefined;
@@ -258,7 +260,21 @@ class InterpreterEmitter implements Emitter {
     });
   }
 
-  fcsr(): void {
+  ifInexact(noted: () => void, otherwise: () => void): void {
+    this.noted(FLAG_NX);
+    this.code.if();
+    noted();
+    this.code.else();
+    otherwise();
+    this.code.end();
+  }
+
+  noted(flags: number): void {
+    this.fcsr();
+    this.code.i32(flags).op(op.i32And).i32(flags).op(op.i32Eq);
+  }
+
+  private fcsr(): void {
     this.code.get(HART).memory(op.i32Load, HART_FCSR);
   }
 

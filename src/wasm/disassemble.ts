@@ -117,7 +117,9 @@ function vector(r: Reader): string {
     0x13: "f32x4.splat",
     0x14: "f64x2.splat",
     0x105: "f32x4.relaxed_madd",
+    0x106: "f32x4.relaxed_nmadd",
     0x107: "f64x2.relaxed_madd",
+    0x108: "f64x2.relaxed_nmadd",
   };
   if (sub === 0x1f || sub === 0x21) return `${sub === 0x1f ? "f32x4" : "f64x2"}.extract_lane ${r.byte()}`;
   return names[sub] ?? `vector ${sub}`;

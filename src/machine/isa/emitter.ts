@@ -17,6 +17,9 @@ export interface Emitter {
   /** Whether WebAssembly's relaxed multiply-add rounds once here (wasm/relaxed.ts). */
   readonly isFused: boolean;
 
+  /** Whether rare cases are worth their code, which there is once (an interpreter); else they go the slow way. */
+  readonly coversRare: boolean;
+
   /** A scratch local, the same one for the same type and number everywhere in the function. */
   temp(type: ValueType, number: number): number;
 
@@ -43,8 +46,10 @@ export interface Emitter {
   setFd(value: () => void): void;
   /** Writes a single, NaN-boxed. */
   setFs(value: () => void): void;
-  /** Pushes fcsr as i32. */
-  fcsr(): void;
+  /** Emits `noted` for when the flag NX is set already, so that an inexact result needs no record, and `otherwise` for when it is not; or, where that is known, the one alone. */
+  ifInexact(noted: () => void, otherwise: () => void): void;
+  /** Pushes an i32: 1 if all these flags are set already. */
+  noted(flags: number): void;
   /** Pushes an i32 that is not 0 unless the instruction rounds to nearest, ties to even. */
   otherRounding(): void;
   /** Pushes an i32 that is not 0 unless the instruction rounds towards zero. */

@@ -1,15 +1,31 @@
-// F and D (unprivileged specification, chapters "F" and "D"): encodings, the fast paths that WebAssembly's arithmetic allows, and for all
-// else the exact arithmetic of softfloat.ts.
-//
-// WebAssembly rounds to nearest even, raises no flags and gives unspecified NaNs. So a fast path holds only if the rounding mode is
-// nearest, the result is finite and far from underflow, and its inexactness needs no record: NX is already set (it is sticky) or the
-// result is shown to be exact. Everything else goes the slow way, which as a rule sets NX, so that what follows is fast.
-//
-// Long because F and D are one table: each line is read beside its twin of the other width.
+// F and D (unprivileged specification, chapters "F" and "D"): encodings, the fast paths that WebAssembly's arithmetic allows (those that compute are in
+// float-arithmetic.ts and float-fused.ts), and for all else the exact arithmetic of softfloat.ts.
 import { F32, F64, I64, op } from "../../wasm/assembler.ts";
-import { relaxedMultiplyAdd } from "../../wasm/relaxed.ts";
 import { TRAP_ILLEGAL } from "../trap.ts";
-import { FLAG_NX } from "./softfloat.ts";
+import {
+  ADD,
+  CANONICAL_NAN_32,
+  DOUBLE,
+  type Precision,
+  SINGLE,
+  SUB,
+  anyZero,
+  emitAddSub,
+  emitDiv,
+  emitMul,
+  emitSqrt,
+  isNormal,
+  noneSignaling,
+  roundTo,
+  setWide,
+  slowIf,
+  slowUnless,
+  slowUnlessExact,
+  slowUnlessZero,
+  underflowNoted,
+  wide,
+} from "./float-arithmetic.ts";
+import { emitFused } from "./float-fused.ts";
 import * as soft from "./softfloat.ts";
 import type { Emitter } from "./emitter.ts";
 import { FUNCT3_MASK, FUNCT7_MASK, type Instruction, type SlowOperands, define, funct3 } from "./instruction.ts";
@@ -17,16 +33,9 @@ import { FUNCT3_MASK, FUNCT7_MASK, type Instruction, type SlowOperands, define, 
 const LOAD_FP = 0x07;
 const STORE_FP = 0x27;
 const OP_FP = 0x53;
-const SINGLE = 0;
-const DOUBLE = 1;
-type Precision = typeof SINGLE | typeof DOUBLE;
-
-const F64_MIN_NORMAL = 2 ** -1022;
-const F32_MIN_NORMAL = 2 ** -126;
 const f64Min = 0xa4;
 const f64Max = 0xa5;
 const BOX = 0xffffffff00000000n;
-const CANONICAL_NAN_32 = 0x7fc00000n;
 
 const format = (p: Precision): soft.Format => (p === DOUBLE ? soft.BINARY64 : soft.BINARY32);
 const letter = (p: Precision): string => (p === DOUBLE ? "d" : "s");
@@ -55,171 +64,6 @@ const rounded =
   (run: (s: SlowOperands) => number) =>
   (s: SlowOperands): number =>
     s.rounding < 0 ? TRAP_ILLEGAL : run(s);
-
-/** Takes the slow path if the i32 that was pushed is not 0. */
-function slowIf(e: Emitter): void {
-  e.code.if();
-  e.slow();
-  e.code.end();
-}
-
-/** Pushes operand n as f64, whatever its precision. */
-function wide(e: Emitter, p: Precision, n: 1 | 2 | 3): void {
-  if (p === DOUBLE) e.fd(n);
-  else {
-    e.fs(n);
-    e.code.op(op.f64PromoteF32);
-  }
-}
-
-/** Writes the f64 local, which holds a value of precision p exactly. */
-function setWide(e: Emitter, p: Precision, local: number): void {
-  if (p === DOUBLE) e.setFd(() => e.code.get(local));
-  else e.setFs(() => e.code.get(local).op(op.f32DemoteF64));
-}
-
-/** Rounds the f64 in `from` to precision p, into `to`. */
-function roundTo(e: Emitter, p: Precision, from: number, to: number): void {
-  e.code.get(from);
-  if (p === SINGLE) e.code.op(op.f32DemoteF64, op.f64PromoteF32);
-  e.code.set(to);
-}
-
-/** Takes the slow path unless |r| is below infinity and, if `floor` is not 0, above it. */
-function slowUnlessNormal(e: Emitter, r: number, floor: number): void {
-  const c = e.code;
-  c.get(r).op(op.f64Abs).f64(Infinity).op(op.f64Lt);
-  if (floor > 0) c.get(r).op(op.f64Abs).f64(floor).op(op.f64Gt, op.i32And);
-  c.op(op.i32Eqz);
-  slowIf(e);
-}
-
-/** Takes the slow path unless NX is set already or the i32 that `exact` pushes is not 0. */
-function slowUnlessExact(e: Emitter, exact: () => void): void {
-  const c = e.code;
-  e.fcsr();
-  c.i32(FLAG_NX).op(op.i32And, op.i32Eqz).if();
-  exact();
-  c.op(op.i32Eqz);
-  slowIf(e);
-  c.end();
-}
-
-/** Pushes 1 if r is exactly a + b: Knuth's two-sum finds no error. The f64 sum is exact then, and r is it. */
-function exactSum(e: Emitter, a: number, b: number, sum: number, r: number): void {
-  const c = e.code;
-  const t = e.temp(F64, 4);
-  // t = sum - a;  error = (a - (sum - t)) + (b - t)
-  c.get(sum).get(a).op(op.f64Sub).set(t);
-  c.get(a).get(sum).get(t).op(op.f64Sub, op.f64Sub).get(b).get(t).op(op.f64Sub, op.f64Add).f64(0).op(op.f64Eq);
-  c.get(r).get(sum).op(op.f64Eq, op.i32And);
-}
-
-/**
- * Pushes 1 if the f64 product of a and b is surely exact: their significands' trailing zeros leave no more than 53 bits of product.
- * (One that is exact by a hair is not recognized, and goes the slow way.)
- */
-function exactProduct(e: Emitter, a: number, b: number): void {
-  const c = e.code;
-  const zeros = (x: number): unknown =>
-    c.get(x).op(op.i64ReinterpretF64).i64(0x10000000000000n).op(op.i64Or, op.i64Ctz);
-  zeros(a);
-  zeros(b);
-  c.op(op.i64Add).i64(53).op(op.i64GeU);
-}
-
-const floorOf = (p: Precision): number => (p === DOUBLE ? F64_MIN_NORMAL : F32_MIN_NORMAL);
-
-interface Operands {
-  readonly p: Precision;
-  readonly a: number;
-  readonly b: number;
-  /** The f64 result, and it rounded to the precision. */
-  readonly wide: number;
-  readonly r: number;
-}
-
-/** Loads two operands as f64, computes, rounds: the common start of add, sub, mul and div. */
-function binaryStart(e: Emitter, p: Precision, operation: number): Operands {
-  const o = {
-    p,
-    a: e.temp(F64, 0),
-    b: e.temp(F64, 1),
-    wide: e.temp(F64, 2),
-    r: p === DOUBLE ? e.temp(F64, 2) : e.temp(F64, 3),
-  };
-  e.otherRounding();
-  slowIf(e);
-  wide(e, p, 1);
-  e.code.set(o.a);
-  wide(e, p, 2);
-  e.code.set(o.b);
-  e.code.get(o.a).get(o.b).op(operation).set(o.wide);
-  if (p === SINGLE) roundTo(e, p, o.wide, o.r);
-  return o;
-}
-
-function emitAddSub(e: Emitter, p: Precision, operation: typeof op.f64Add | typeof op.f64Sub): void {
-  const c = e.code;
-  const o = binaryStart(e, p, operation);
-  // A subnormal or zero sum is always exact, so there is no lower bound.
-  slowUnlessNormal(e, o.r, 0);
-  slowUnlessExact(e, () => {
-    if (operation === op.f64Sub) c.get(o.b).op(op.f64Neg).set(o.b);
-    exactSum(e, o.a, o.b, o.wide, o.r);
-  });
-  setWide(e, p, o.r);
-}
-
-function emitMul(e: Emitter, p: Precision): void {
-  const c = e.code;
-  const o = binaryStart(e, p, op.f64Mul);
-  // Zero times a finite number is exact; else the result must be normal.
-  c.get(o.r).op(op.f64Abs).f64(Infinity).op(op.f64Lt);
-  c.get(o.r).op(op.f64Abs).f64(floorOf(p)).op(op.f64Gt);
-  c.get(o.a).f64(0).op(op.f64Eq, op.i32Or);
-  c.get(o.b).f64(0).op(op.f64Eq, op.i32Or, op.i32And, op.i32Eqz);
-  slowIf(e);
-  slowUnlessExact(e, () => {
-    if (p === SINGLE) c.get(o.r).get(o.wide).op(op.f64Eq);
-    else {
-      exactProduct(e, o.a, o.b);
-      c.get(o.r).f64(0).op(op.f64Eq, op.i32Or);
-    }
-  });
-  setWide(e, p, o.r);
-}
-
-function emitDiv(e: Emitter, p: Precision): void {
-  const c = e.code;
-  const o = binaryStart(e, p, op.f64Div);
-  slowUnlessNormal(e, o.r, floorOf(p));
-  // A zero divisor gives infinity or NaN, and is gone. Exact: quotient * divisor is exact and is the dividend.
-  slowUnlessExact(e, () => {
-    exactProduct(e, o.r, o.b);
-    c.get(o.r).get(o.b).op(op.f64Mul).get(o.a).op(op.f64Eq, op.i32And);
-  });
-  setWide(e, p, o.r);
-}
-
-function emitSqrt(e: Emitter, p: Precision): void {
-  const c = e.code;
-  const a = e.temp(F64, 0);
-  const r = e.temp(F64, 3);
-  e.otherRounding();
-  slowIf(e);
-  wide(e, p, 1);
-  c.tee(a).op(op.f64Sqrt);
-  if (p === SINGLE) c.op(op.f32DemoteF64, op.f64PromoteF32);
-  c.set(r);
-  // The root of a positive number is never subnormal; NaN and infinity go the slow way, zero with them.
-  slowUnlessNormal(e, r, floorOf(p));
-  slowUnlessExact(e, () => {
-    exactProduct(e, r, r);
-    c.get(r).get(r).op(op.f64Mul).get(a).op(op.f64Eq, op.i32And);
-  });
-  setWide(e, p, r);
-}
 
 const arithmetic = (
   name: string,
@@ -253,141 +97,6 @@ function fused(name: string, opcode: number, p: Precision, negateProduct: boolea
       return setResult(s, p, soft.fusedMultiplyAdd(f, a, source(s, p, 2), c, s.rounding));
     }),
   });
-}
-
-/** Splits the f64 in `x` into high and low halves of 26 bits (Dekker; |x| must be below 2^995). */
-function split(e: Emitter, x: number, high: number, low: number): void {
-  const c = e.code;
-  c.get(x).f64(134217729).op(op.f64Mul).tee(high);
-  c.get(high).get(x).op(op.f64Sub, op.f64Sub).set(high);
-  c.get(x).get(high).op(op.f64Sub).set(low);
-}
-
-/** Pushes 1 if x is zero or 2^-400 < |x| < 2^400. */
-function moderate(e: Emitter, x: number): void {
-  const c = e.code;
-  c.get(x)
-    .op(op.f64Abs)
-    .f64(2 ** -400)
-    .op(op.f64Gt);
-  c.get(x)
-    .op(op.f64Abs)
-    .f64(2 ** 400)
-    .op(op.f64Lt, op.i32And);
-  c.get(x).f64(0).op(op.f64Eq, op.i32Or);
-}
-
-/**
- * Fused multiply-add. Single: the product is exact in f64; the sum is rounded to odd in f64, then to single (Boldo and Melquiond 2008).
- * Double, factors and addend of moderate size: product as ph + pl exactly (Dekker), then ph + c = sh + sl exactly, then the result is
- * sh + (sl + pl) where the inner sum is rounded to odd so that the outer rounding is the only one.
- */
-function emitFused(e: Emitter, p: Precision, negateProduct: boolean, negateAddend: boolean): void {
-  const c = e.code;
-  const [a, b, d, ph, pl] = [0, 1, 2, 3, 4].map((n) => e.temp(F64, n));
-  const [sh, sl, ah, al, bh, bl] = [5, 6, 7, 8, 9, 10].map((n) => e.temp(F64, n));
-  e.otherRounding();
-  slowIf(e);
-  wide(e, p, 1);
-  if (negateProduct) c.op(op.f64Neg);
-  c.set(a);
-  wide(e, p, 2);
-  c.set(b);
-  wide(e, p, 3);
-  if (negateAddend) c.op(op.f64Neg);
-  c.set(d);
-  if (e.isFused) {
-    emitRelaxed(e, p, [a, b, d], ph);
-    return;
-  }
-  c.get(a).get(b).op(op.f64Mul).set(ph);
-  if (p === DOUBLE) {
-    moderate(e, a);
-    moderate(e, b);
-    c.op(op.i32And);
-    moderate(e, d);
-    c.op(op.i32And, op.i32Eqz);
-    slowIf(e);
-    split(e, a, ah, al);
-    split(e, b, bh, bl);
-    // pl = ((ah*bh - ph) + ah*bl + al*bh) + al*bl
-    c.get(ah).get(bh).op(op.f64Mul).get(ph).op(op.f64Sub);
-    c.get(ah).get(bl).op(op.f64Mul, op.f64Add).get(al).get(bh).op(op.f64Mul, op.f64Add);
-    c.get(al).get(bl).op(op.f64Mul, op.f64Add).set(pl);
-  } else {
-    c.get(ph).op(op.f64Abs).f64(Infinity).op(op.f64Lt);
-    c.get(d).op(op.f64Abs).f64(Infinity).op(op.f64Lt, op.i32And, op.i32Eqz);
-    slowIf(e);
-    c.f64(0).set(pl);
-  }
-  twoSum(e, ph, d, sh, sl, ah);
-  const t = al;
-  const error = bh;
-  twoSum(e, sl, pl, t, error, bl);
-  roundToOdd(e, t, error);
-  // An exact zero keeps the sign that the f64 sum gave it: -0 + 0 would lose it.
-  if (p === DOUBLE) c.get(sh).get(sh).get(t).op(op.f64Add).get(t).f64(0).op(op.f64Eq, op.select).set(d);
-  else {
-    twoSum(e, sh, t, a, b, bl);
-    roundToOdd(e, a, b);
-    c.get(a).op(op.f32DemoteF64, op.f64PromoteF32).set(d);
-  }
-  c.get(d).op(op.f64Abs).f64(Infinity).op(op.f64Lt);
-  c.get(d)
-    .op(op.f64Abs)
-    .f64(p === DOUBLE ? 2 ** -900 : F32_MIN_NORMAL)
-    .op(op.f64Gt);
-  c.get(sh).f64(0).op(op.f64Eq).get(t).f64(0).op(op.f64Eq, op.i32And, op.i32Or, op.i32And, op.i32Eqz);
-  slowIf(e);
-  slowUnlessExact(e, () => {
-    c.get(d).get(sh).op(op.f64Eq).get(t).f64(0).op(op.f64Eq, op.i32And);
-  });
-  setWide(e, p, d);
-}
-
-/** The host's own fused multiply-add. Nothing is known about its exactness, unless a factor is zero. */
-function emitRelaxed(e: Emitter, p: Precision, [a, b, d]: readonly number[], r: number): void {
-  const c = e.code;
-  if (p === DOUBLE) relaxedMultiplyAdd(c, F64, a, b, d);
-  else {
-    const singles = [a, b, d].map((wideLocal, n) => {
-      const local = e.temp(F32, 1 + n);
-      c.get(wideLocal).op(op.f32DemoteF64).set(local);
-      return local;
-    });
-    relaxedMultiplyAdd(c, F32, singles[0], singles[1], singles[2]);
-    c.op(op.f64PromoteF32);
-  }
-  c.set(r);
-  const zeroFactor = (): void => {
-    c.get(a).f64(0).op(op.f64Eq).get(b).f64(0).op(op.f64Eq, op.i32Or);
-  };
-  c.get(r).op(op.f64Abs).f64(floorOf(p)).op(op.f64Gt);
-  zeroFactor();
-  c.op(op.i32Or).get(r).op(op.f64Abs).f64(Infinity).op(op.f64Lt, op.i32And, op.i32Eqz);
-  slowIf(e);
-  slowUnlessExact(e, zeroFactor);
-  setWide(e, p, r);
-}
-
-/** high + low = a + b exactly (Knuth). */
-function twoSum(e: Emitter, a: number, b: number, high: number, low: number, t: number): void {
-  const c = e.code;
-  c.get(a).get(b).op(op.f64Add).set(high);
-  c.get(high).get(a).op(op.f64Sub).set(t);
-  c.get(a).get(high).get(t).op(op.f64Sub, op.f64Sub).get(b).get(t).op(op.f64Sub, op.f64Add).set(low);
-}
-
-/** Makes `x`, the nearest to x + error, that sum rounded to odd: an inexact even significand moves one unit towards the error. */
-function roundToOdd(e: Emitter, x: number, error: number): void {
-  const c = e.code;
-  c.get(error).f64(0).op(op.f64Ne).get(x).op(op.i64ReinterpretF64).i64(1).op(op.i64And, op.i64Eqz, op.i32And).if();
-  // One unit up in magnitude if error and x have the same sign, else down.
-  c.get(x).op(op.i64ReinterpretF64);
-  c.i64(1).i64(-1);
-  c.get(error).op(op.i64ReinterpretF64).get(x).op(op.i64ReinterpretF64, op.i64Xor).i64(0).op(op.i64GeS, op.select);
-  c.op(op.i64Add, op.f64ReinterpretI64).set(x);
-  c.end();
 }
 
 /** Sign injection: fd = fs1 with a sign made of both. */
@@ -459,6 +168,11 @@ const comparison = (name: string, f3: number, p: Precision, compare: number): In
       wide(e, p, 2);
       c.set(b);
       c.get(a).get(a).op(op.f64Ne).get(b).get(b).op(op.f64Ne, op.i32Or);
+      // Less than and its like signal for every NaN.
+      if (e.coversRare && f3 === 2) {
+        noneSignaling(e, p, [a, b]);
+        c.op(op.i32Eqz, op.i32And);
+      }
       slowIf(e);
       e.setX(() => c.get(a).get(b).op(compare, op.i64ExtendI32U));
     },
@@ -591,8 +305,8 @@ function precision(p: Precision): Instruction[] {
       operands: "fs2, s(rs1)",
       emit: (e) => e.store(p === DOUBLE ? op.i64Store : op.i64Store32, size, () => e.fbits(2)),
     }),
-    arithmetic("fadd", 0x00, p, (e) => emitAddSub(e, p, op.f64Add), soft.add),
-    arithmetic("fsub", 0x01, p, (e) => emitAddSub(e, p, op.f64Sub), soft.subtract),
+    arithmetic("fadd", 0x00, p, (e) => emitAddSub(e, p, ADD), soft.add),
+    arithmetic("fsub", 0x01, p, (e) => emitAddSub(e, p, SUB), soft.subtract),
     arithmetic("fmul", 0x02, p, (e) => emitMul(e, p), soft.multiply),
     arithmetic("fdiv", 0x03, p, (e) => emitDiv(e, p), soft.divide),
     define({
@@ -644,8 +358,19 @@ export const FLOAT: readonly Instruction[] = [
       e.fd(1);
       c.set(a);
       roundTo(e, SINGLE, a, r);
-      slowUnlessNormal(e, r, F32_MIN_NORMAL);
-      slowUnlessExact(e, () => c.get(r).get(a).op(op.f64Eq));
+      e.ifInexact(
+        () =>
+          slowUnless(
+            e,
+            () => isNormal(e, SINGLE, r),
+            () => {
+              anyZero(e, a);
+              underflowNoted(e, r);
+              c.op(op.i32Or);
+            },
+          ),
+        () => slowUnlessZero(e, () => c.get(r).get(a).op(op.f64Sub)),
+      );
       setWide(e, SINGLE, r);
     },
     slow: rounded((s) =>

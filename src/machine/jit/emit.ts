@@ -141,6 +141,7 @@ function members(set: number): number[] {
 export class RegionEmitter implements Emitter {
   readonly code: Code;
   readonly isFused: boolean;
+  readonly coversRare = false;
   private readonly plan: RegionPlan;
   /** The exits by what they store; the first one stores nothing. */
   private readonly groups: ExitGroup[] = [{ dirty: { x: 0, f: 0 }, words: { x: 0, f: 0 } }];
@@ -174,7 +175,7 @@ export class RegionEmitter implements Emitter {
     this.code = code;
     this.plan = plan;
     // The other way shows which results are exact.
-    this.isFused = plan.isFused && plan.assumeInexact === true;
+    this.isFused = plan.isFused;
     this.rootPc = plan.flow.root.block.pc;
     this.firstRecent = Math.floor(this.rootPc / 2) * SPREAD;
     const rounds = (line: Line): boolean => line.facts.rounds;
@@ -336,9 +337,22 @@ export class RegionEmitter implements Emitter {
     this.wrote("f", d.rd, false);
   }
 
-  fcsr(): void {
-    if (this.plan.assumeInexact !== undefined) this.code.i32(this.plan.assumeInexact ? NX : 0);
-    else this.code.get(this.local(SLOT_FCSR, I32));
+  ifInexact(noted: () => void, otherwise: () => void): void {
+    const { assumeInexact } = this.plan;
+    if (assumeInexact !== undefined) {
+      (assumeInexact ? noted : otherwise)();
+      return;
+    }
+    this.noted(NX);
+    this.code.if();
+    noted();
+    this.code.else();
+    otherwise();
+    this.code.end();
+  }
+
+  noted(flags: number): void {
+    this.code.get(this.local(SLOT_FCSR, I32)).i32(flags).op(op.i32And).i32(flags).op(op.i32Eq);
   }
 
   otherRounding(): void {
