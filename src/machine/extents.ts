@@ -43,7 +43,10 @@ const MERGE_ONE_IN = 32;
 const MAX_MERGES = 8;
 
 const [HART, VA, ACCESS] = [0, 1, 2];
-/** (hart, va: i64, recent | (size - 1) << 16) -> host address; 0: the TLB lacks it, or the access crosses the end of an extent. */
+/**
+ * (hart, va: i64, recent | (size - 1) << 16) -> host address, negated; 0: the TLB lacks it, or the access crosses the end of an extent. Negated, as V8 need not
+ * widen to an address what a subtraction gives: the result of a call it would, at each access, where that meets what was known.
+ */
 export const FIND_SIGNATURE = { parameters: [I32, I64, I32], results: [I32] } as const;
 
 /** Where a recent extent is among the extents of a slot. */
@@ -166,7 +169,7 @@ class FindEmitter {
     c.op(op.i32Shl, op.i32Or).memory(op.i32Store, at);
   }
 
-  /** Makes the extent the recent one, and pushes the host address. */
+  /** Makes the extent the recent one, and pushes the host address, negated. */
   private remember(): void {
     const c = this.code;
     const recent = c.local(I32);
@@ -189,7 +192,7 @@ class FindEmitter {
         .i32(Math.log2(RECENT_EXTENTS / 32))
         .op(op.i32ShrU),
     );
-    c.get(VA).op(op.i32WrapI64).get(this.addend).op(op.i32Add);
+    c.i32(0).get(VA).op(op.i32WrapI64).get(this.addend).op(op.i32Add, op.i32Sub);
   }
 
   /** Reads the TLB's entry for the address, and pushes whether it is another page's. */

@@ -564,7 +564,7 @@ export class RegionEmitter implements Emitter {
         .call(this.plan.finders[kind]);
       c.tee(host).op(op.i32Eqz);
     });
-    c.get(host).end();
+    c.i32(0).get(host).op(op.i32Sub).end();
   }
 
   load(opcode: number, _size: number, target: LoadTarget): void {
