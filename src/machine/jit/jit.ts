@@ -20,8 +20,8 @@ import { type Cuts, MAX_WINDOW } from "./windows.ts";
 /** Jumps to a place in the interpreter; its instructions take then about as long as compiling them. */
 const THRESHOLD = 1500;
 const LIMITS: Limits = { instructions: 400, blockLength: 100, depth: 3 };
-/** Instructions of a region beside the loop that it is. Measured with sorting and string functions: 100 take longer to compile than they save. */
-const STRAIGHT = 60;
+/** Instructions of a region beside the loop that it is. Measured in docs/speed.md: with fewer, more time goes into changing regions; with more, into compiling. */
+const STRAIGHT = 100;
 /** Entries that did not fit before a region is compiled again with fewer assumptions. */
 const MAX_MISFITS = 16;
 /** Times that a place is compiled again before it is left to the interpreter; half of them with assumptions. */
