@@ -133,6 +133,12 @@ const TLB_SLOTS_PER_HART = 32;
 const EXTENT_AREAS = 24;
 const EXTENT_AREAS_PER_HART = 2;
 
+/**
+ * A machine of one hart has one area, whose place compiled code can take for granted; another address space that runs finds it empty. That costs a twentieth
+ * of a context switch. Harts that take turns of some microseconds would pay more.
+ */
+const extentAreasFor = (harts: number): number => (harts === 1 ? 1 : EXTENT_AREAS + EXTENT_AREAS_PER_HART * harts);
+
 export interface Layout {
   readonly harts: number;
   readonly stubs: number;
@@ -164,7 +170,7 @@ export function layOut(memoryBytes: number, harts: number): Layout {
   const stubs = HARTS + harts * HART_BYTES;
   const tlb = alignUp(stubs + harts * CODE_PAGE_BYTES, 64);
   const extents = tlb + tlbSlots * TLB_SLOT_BYTES;
-  const extentAreas = EXTENT_AREAS + EXTENT_AREAS_PER_HART * harts;
+  const extentAreas = extentAreasFor(harts);
   const targets = extents + extentAreas * EXTENT_AREA_BYTES;
   const nexts = targets + TARGET_ENTRIES * 8;
   const hasCode = nexts + NEXT_ENTRIES * NEXT_BYTES;

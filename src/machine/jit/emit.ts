@@ -88,6 +88,8 @@ export interface RegionPlan {
   readonly isFused: boolean;
   /** How to go on in the next region without a return between, if the host has tail calls. */
   readonly chain: Chain | undefined;
+  /** Where the extents are, if that is always the same place. */
+  readonly extents: number | undefined;
   /** The indices of findLoad and findStore (extents.ts). */
   readonly finders: readonly [number, number];
   /** The region's number in the table. */
@@ -200,8 +202,10 @@ export class RegionEmitter implements Emitter {
   private get tlb(): number {
     return this.local(SLOT_TLB, I32);
   }
-  private get extents(): number {
-    return this.local(SLOT_EXTENTS, I32);
+  /** Pushes where the extents are. A constant is better: V8 then reads what is there in the instruction that uses it. */
+  private pushExtents(): void {
+    if (this.plan.extents === undefined) this.code.get(this.local(SLOT_EXTENTS, I32));
+    else this.code.i32(this.plan.extents);
   }
   private get target(): number {
     return this.local(SLOT_TARGET, I64);
@@ -529,16 +533,15 @@ export class RegionEmitter implements Emitter {
     const c = this.code;
     const at = recentAt(kind, recent);
     const [host, distance] = [this.temp(I32, 11), this.temp(I64, 11)];
-    const length = (): unknown =>
-      c
-        .get(this.extents)
-        .memory(op.i32Load, at + EXTENT_LENGTH)
-        .op(op.i64ExtendI32U);
+    const length = (): void => {
+      this.pushExtents();
+      c.memory(op.i32Load, at + EXTENT_LENGTH).op(op.i64ExtendI32U);
+    };
     const known = c.block(I32);
     const unknown = c.block();
-    c.get(va)
-      .get(this.extents)
-      .memory(op.i64Load, at + EXTENT_START)
+    c.get(va);
+    this.pushExtents();
+    c.memory(op.i64Load, at + EXTENT_START)
       .op(op.i64Sub)
       .tee(distance);
     length();
@@ -552,8 +555,8 @@ export class RegionEmitter implements Emitter {
       c.op(op.i64GeU).seldomNext().brIf(unknown);
     }
     c.get(va).op(op.i32WrapI64);
-    c.get(this.extents)
-      .memory(op.i32Load, at + EXTENT_ADDEND)
+    this.pushExtents();
+    c.memory(op.i32Load, at + EXTENT_ADDEND)
       .op(op.i32Add)
       .br(known)
       .end();
@@ -894,7 +897,8 @@ export class RegionEmitter implements Emitter {
     this.checkBudget(this.plan.flow.root);
     const entry = c.takeOut((target) => last - target);
     const labels = this.groups.map(() => c.block(I32));
-    c.get(HART).memory(op.i32Load, HART_EXTENTS).set(this.extents);
+    if (this.plan.extents === undefined)
+      c.get(HART).memory(op.i32Load, HART_EXTENTS).set(this.local(SLOT_EXTENTS, I32));
     c.get(HART).memory(op.i32Load, HART_TLB).set(this.tlb).putBack(entry).putBack(blocks);
     c.op(op.unreachable);
     for (let n = last; n >= 0; n--) {

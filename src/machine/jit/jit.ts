@@ -349,10 +349,11 @@ export class Jit {
       builder.importFunction("findLoad", FIND_SIGNATURE),
       builder.importFunction("findStore", FIND_SIGNATURE),
     ] as const;
+    const extents = layout.extentAreas === 1 ? layout.extents : undefined;
     const numbers = parts.map(() => this.regions.takeNumber());
     parts.forEach(({ place, flow, pages }, i) => {
       const { assumeInexact } = place.assumptions;
-      const plan = { flow, pages, assumeInexact, isFused: this.isFused, chain, finders, number: numbers[i] };
+      const plan = { flow, pages, assumeInexact, isFused: this.isFused, chain, extents, finders, number: numbers[i] };
       const index = builder.function(REGION_SIGNATURE, undefined, (code) => {
         const emitter = new RegionEmitter(code, plan);
         emitter.emit();
