@@ -202,11 +202,6 @@ export class RegionEmitter implements Emitter {
   private get tlb(): number {
     return this.local(SLOT_TLB, I32);
   }
-  /** Pushes where the extents are. A constant is better: V8 then reads what is there in the instruction that uses it. */
-  private pushExtents(): void {
-    if (this.plan.extents === undefined) this.code.get(this.local(SLOT_EXTENTS, I32));
-    else this.code.i32(this.plan.extents);
-  }
   private get target(): number {
     return this.local(SLOT_TARGET, I64);
   }
@@ -528,20 +523,23 @@ export class RegionEmitter implements Emitter {
     return RECENT_POINTERS + ((this.firstRecent + n) % (RECENT_EXTENTS - RECENT_POINTERS));
   }
 
+  /** Loads from the extents. Where their place is known, V8 reads what is there in the instruction that uses it. */
+  private loadExtent(opcode: number, offset: number): Code {
+    const { extents } = this.plan;
+    if (extents === undefined) return this.code.get(this.local(SLOT_EXTENTS, I32)).memory(opcode, offset);
+    return this.code.i32(0).memory(opcode, extents + offset);
+  }
+
   /** Pushes the host address of `va`; leaves if there is none for all `size` bytes. */
   private translate(kind: ExtentKind, recent: number, size: number, isWider: boolean, va: number): void {
     const c = this.code;
     const at = recentAt(kind, recent);
     const [host, distance] = [this.temp(I32, 11), this.temp(I64, 11)];
-    const length = (): void => {
-      this.pushExtents();
-      c.memory(op.i32Load, at + EXTENT_LENGTH).op(op.i64ExtendI32U);
-    };
+    const length = (): unknown => this.loadExtent(op.i32Load, at + EXTENT_LENGTH).op(op.i64ExtendI32U);
     const known = c.block(I32);
     const unknown = c.block();
     c.get(va);
-    this.pushExtents();
-    c.memory(op.i64Load, at + EXTENT_START)
+    this.loadExtent(op.i64Load, at + EXTENT_START)
       .op(op.i64Sub)
       .tee(distance);
     length();
@@ -555,8 +553,7 @@ export class RegionEmitter implements Emitter {
       c.op(op.i64GeU).seldomNext().brIf(unknown);
     }
     c.get(va).op(op.i32WrapI64);
-    this.pushExtents();
-    c.memory(op.i32Load, at + EXTENT_ADDEND)
+    this.loadExtent(op.i32Load, at + EXTENT_ADDEND)
       .op(op.i32Add)
       .br(known)
       .end();
