@@ -19,7 +19,6 @@ import {
   op,
 } from "../wasm/assembler.ts";
 import type { Emitter, LoadTarget } from "./isa/emitter.ts";
-import { FLAG_NX } from "./isa/softfloat.ts";
 import { INSTRUCTIONS } from "./isa/table.ts";
 import { EXIT_BAD_ENTRY, EXIT_MASK, EXIT_SPLIT } from "./jit/emit.ts";
 import {
@@ -121,6 +120,7 @@ class InterpreterEmitter implements Emitter {
   readonly code: Code;
   /** The interpreter keeps to what every engine has. */
   readonly isFused = false;
+  readonly assumeInexact = undefined;
   readonly coversRare = true;
   private readonly imports: Record<keyof EngineImports, number>;
   private readonly walker: number;
@@ -258,15 +258,6 @@ class InterpreterEmitter implements Emitter {
       value();
       this.code.op(op.i32ReinterpretF32, op.i64ExtendI32U).i64(NAN_BOX).op(op.i64Or);
     });
-  }
-
-  ifInexact(noted: () => void, otherwise: () => void): void {
-    this.noted(FLAG_NX);
-    this.code.if();
-    noted();
-    this.code.else();
-    otherwise();
-    this.code.end();
   }
 
   noted(flags: number): void {

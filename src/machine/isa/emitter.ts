@@ -17,6 +17,9 @@ export interface Emitter {
   /** Whether WebAssembly's relaxed multiply-add rounds once here (wasm/relaxed.ts). */
   readonly isFused: boolean;
 
+  /** Whether the flag NX is set already, so that inexact results need no record; undefined: found out as the instruction runs. */
+  readonly assumeInexact: boolean | undefined;
+
   /** Whether rare cases are worth their code, which there is once (an interpreter); else they go the slow way. */
   readonly coversRare: boolean;
 
@@ -46,8 +49,6 @@ export interface Emitter {
   setFd(value: () => void): void;
   /** Writes a single, NaN-boxed. */
   setFs(value: () => void): void;
-  /** Emits `noted` for when the flag NX is set already, so that an inexact result needs no record, and `otherwise` for when it is not; or, where that is known, the one alone. */
-  ifInexact(noted: () => void, otherwise: () => void): void;
   /** Pushes an i32: 1 if all these flags are set already. */
   noted(flags: number): void;
   /** Pushes an i32 that is not 0 unless the instruction rounds to nearest, ties to even. */

@@ -111,9 +111,25 @@ export function underflowNoted(e: Emitter, r: number): void {
   e.code.op(op.i32And);
 }
 
+/** Emits `noted` for when NX is set already, and `otherwise` for when it is not; where that is known, the one alone. */
+export function ifInexact(e: Emitter, noted: () => void, otherwise: () => void): void {
+  const c = e.code;
+  if (e.assumeInexact !== undefined) {
+    (e.assumeInexact ? noted : otherwise)();
+    return;
+  }
+  e.noted(FLAG_NX);
+  c.if();
+  noted();
+  c.else();
+  otherwise();
+  c.end();
+}
+
 /** Takes the slow path unless NX is set already or the i32 that `exact` pushes is not 0. */
 export function slowUnlessExact(e: Emitter, exact: () => void): void {
-  e.ifInexact(
+  ifInexact(
+    e,
     () => {},
     () => slowUnless(e, exact),
   );
@@ -215,7 +231,8 @@ export function emitAddSub(e: Emitter, p: Precision, operation: Operation): void
   const c = e.code;
   const { sources, r, set } = compute(e, p, operation, 2);
   endIfExceptional(e, p, sources, r);
-  e.ifInexact(
+  ifInexact(
+    e,
     // A subnormal or zero sum is always exact, so there is no lower bound.
     () => slowUnless(e, () => isFinite(e, r)),
     () => {
@@ -241,7 +258,7 @@ export function emitMul(e: Emitter, p: Precision): void {
         e.code.op(op.i32Or);
       },
     );
-  e.ifInexact(slowUnlessInRange, () => {
+  ifInexact(e, slowUnlessInRange, () => {
     if (p === SINGLE) slowUnlessZero(e, () => remainder(e, a, b, r));
     else if (e.isFused) slowUnlessProduct(e, [a, b, r], [a, b]);
     else {
@@ -276,7 +293,7 @@ function slowUnlessDivision(e: Emitter, p: Precision, [a, b, r]: readonly number
         e.code.op(op.i32Or);
       },
     );
-  e.ifInexact(slowUnlessInRange, () => {
+  ifInexact(e, slowUnlessInRange, () => {
     if (p === SINGLE) slowUnlessZero(e, () => remainder(e, r, b, a));
     else if (e.isFused) slowUnlessProduct(e, [r, b, a], [a]);
     else {

@@ -10,6 +10,7 @@ import {
   endIfExceptional,
   errorFloorOf,
   finiteByZero,
+  ifInexact,
   isAbove,
   isNormal,
   setWide,
@@ -141,7 +142,8 @@ function emitRelaxed(e: Emitter, p: Precision, [a, b, d]: readonly number[], r: 
     c.tee(single).op(op.f64PromoteF32);
   }
   c.set(r);
-  e.ifInexact(
+  ifInexact(
+    e,
     () =>
       slowUnless(
         e,

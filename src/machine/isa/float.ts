@@ -14,6 +14,7 @@ import {
   emitDiv,
   emitMul,
   emitSqrt,
+  ifInexact,
   isNormal,
   noneSignaling,
   roundTo,
@@ -358,7 +359,8 @@ export const FLOAT: readonly Instruction[] = [
       e.fd(1);
       c.set(a);
       roundTo(e, SINGLE, a, r);
-      e.ifInexact(
+      ifInexact(
+        e,
         () =>
           slowUnless(
             e,

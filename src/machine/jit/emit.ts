@@ -143,6 +143,7 @@ function members(set: number): number[] {
 export class RegionEmitter implements Emitter {
   readonly code: Code;
   readonly isFused: boolean;
+  readonly assumeInexact: boolean | undefined;
   readonly coversRare = false;
   private readonly plan: RegionPlan;
   /** The exits by what they store; the first one stores nothing. */
@@ -178,6 +179,7 @@ export class RegionEmitter implements Emitter {
     this.plan = plan;
     // The other way shows which results are exact.
     this.isFused = plan.isFused;
+    this.assumeInexact = plan.assumeInexact;
     this.rootPc = plan.flow.root.block.pc;
     this.firstRecent = Math.floor(this.rootPc / 2) * SPREAD;
     const rounds = (line: Line): boolean => line.facts.rounds;
@@ -334,20 +336,6 @@ export class RegionEmitter implements Emitter {
     this.code.op(op.i32ReinterpretF32, op.i64ExtendI32U).i64(NAN_BOX).op(op.i64Or, op.f64ReinterpretI64);
     this.code.set(this.double(d.rd));
     this.wrote("f", d.rd, false);
-  }
-
-  ifInexact(noted: () => void, otherwise: () => void): void {
-    const { assumeInexact } = this.plan;
-    if (assumeInexact !== undefined) {
-      (assumeInexact ? noted : otherwise)();
-      return;
-    }
-    this.noted(NX);
-    this.code.if();
-    noted();
-    this.code.else();
-    otherwise();
-    this.code.end();
   }
 
   noted(flags: number): void {
