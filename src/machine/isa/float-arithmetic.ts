@@ -72,21 +72,34 @@ export function slowUnlessZero(e: Emitter, ...differences: readonly (() => void)
   slowIf(e);
 }
 
-/** Pushes 1 if |x| is below infinity: not if it is NaN. */
-function isFinite(e: Emitter, x: number): void {
-  e.code.get(x).op(op.f64Abs).f64(Infinity).op(op.f64Lt);
+const bitsOf = (x: number): bigint => new BigUint64Array(new Float64Array([x]).buffer)[0];
+
+/** Pushes the f64 local's bits as i64 without the sign, doubled: they compare as what they stand for does, NaN above all. */
+function pushDoubled(e: Emitter, x: number): void {
+  e.code.get(x).op(op.i64ReinterpretF64).i64(1).op(op.i64Shl);
 }
 
-/** Pushes 1 if |x| is above `floor`. */
+/** Pushes 1 if |x| is below infinity: not if it is NaN. */
+export function isFinite(e: Emitter, x: number): void {
+  pushDoubled(e, x);
+  e.code.i64(2n * bitsOf(Infinity)).op(op.i64LtU);
+}
+
+/** Pushes 1 if |x| is above `floor`, or it is NaN. */
 export function isAbove(e: Emitter, x: number, floor: number): void {
-  e.code.get(x).op(op.f64Abs).f64(floor).op(op.f64Gt);
+  pushDoubled(e, x);
+  e.code.i64(2n * bitsOf(floor)).op(op.i64GtU);
 }
 
 /** Pushes 1 if |r| is a normal number of precision p, the smallest excluded: it is the result of an operation that neither overflowed nor came near underflow. */
 export function isNormal(e: Emitter, p: Precision, r: number): void {
-  isFinite(e, r);
-  isAbove(e, r, floorOf(p));
-  e.code.op(op.i32And);
+  const beyond = 2n * bitsOf(floorOf(p)) + 1n;
+  pushDoubled(e, r);
+  e.code
+    .i64(beyond)
+    .op(op.i64Sub)
+    .i64(2n * bitsOf(Infinity) - beyond)
+    .op(op.i64LtU);
 }
 
 /** Pushes 1 if one of the locals is zero. */
