@@ -84,6 +84,13 @@ interface Operation {
 
 const negated = (f: soft.Format, bits: bigint): bigint => bits ^ (1n << BigInt(f.width - 1));
 const { RNE } = soft;
+
+/** A sign injection: a with the sign that `from` has. */
+const injected = (f: soft.Format, a: bigint, from: bigint): soft.Result => {
+  const sign = 1n << BigInt(f.width - 1);
+  return { bits: (a & (sign - 1n)) | (from & sign), flags: 0 };
+};
+
 const OPERATIONS: readonly Operation[] = [
   { name: "fadd", expected: (f, [a, b]) => soft.add(f, a, b, RNE) },
   { name: "fsub", expected: (f, [a, b]) => soft.subtract(f, a, b, RNE) },
@@ -94,17 +101,27 @@ const OPERATIONS: readonly Operation[] = [
   { name: "fmsub", expected: (f, [a, b, c]) => soft.fusedMultiplyAdd(f, a, b, negated(f, c), RNE) },
   { name: "fnmsub", expected: (f, [a, b, c]) => soft.fusedMultiplyAdd(f, negated(f, a), b, c, RNE) },
   { name: "fnmadd", expected: (f, [a, b, c]) => soft.fusedMultiplyAdd(f, negated(f, a), b, negated(f, c), RNE) },
+  { name: "fsgnj", expected: (f, [a, b]) => injected(f, a, b) },
+  { name: "fsgnjn", expected: (f, [a, b]) => injected(f, a, ~b) },
+  { name: "fsgnjx", expected: (f, [a, b]) => injected(f, a, a ^ b) },
+  { name: "fmv", expected: (f, [a]) => injected(f, a, a) },
+  { name: "fneg", expected: (f, [a]) => injected(f, a, ~a) },
+  { name: "fabs", expected: (f, [a]) => injected(f, a, 0n) },
 ];
+
+/** Instructions whose sources are the same register, by the names that assemblers have for that. */
+const SAME_SOURCES: Readonly<Record<string, string>> = { fmv: "fsgnj", fneg: "fsgnjn", fabs: "fsgnjx" };
 
 /** Does the operation for each entry of the table, with fcsr as INITIAL has it before each. */
 function program(name: string, width: Width): number[] {
   const letter = width === 64 ? "d" : "s";
   const load = width === 64 ? "fld" : "flw";
+  const of = SAME_SOURCES[name];
   const loop = [
     encode(load, { rd: A, rs1: POINTER }),
     encode(load, { rd: B, rs1: POINTER, imm: 8 }),
     encode(load, { rd: C, rs1: POINTER, imm: 16 }),
-    encode(`${name}.${letter}`, { rd: RESULT, rs1: A, rs2: B, rs3: C }),
+    encode(`${of ?? name}.${letter}`, { rd: RESULT, rs1: A, rs2: of ? A : B, rs3: C }),
     encode("csrrw", { rd: FLAGS, rs1: INITIAL, imm: FCSR }),
     encode("fsd", { rs1: POINTER, rs2: RESULT, imm: 24 }),
     encode("sd", { rs1: POINTER, rs2: FLAGS, imm: 32 }),

@@ -122,6 +122,7 @@ class InterpreterEmitter implements Emitter {
   readonly isFused = false;
   readonly assumeInexact = undefined;
   readonly coversRare = true;
+  readonly hasSameSources = false;
   private readonly imports: Record<keyof EngineImports, number>;
   private readonly walker: number;
   private readonly regions: RegionIndices | undefined;

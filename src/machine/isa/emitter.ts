@@ -23,6 +23,9 @@ export interface Emitter {
   /** Whether rare cases are worth their code, which there is once (an interpreter); else they go the slow way. */
   readonly coversRare: boolean;
 
+  /** Whether source registers 1 and 2 are known to be the same. */
+  readonly hasSameSources: boolean;
+
   /** A scratch local, the same one for the same type and number everywhere in the function. */
   temp(type: ValueType, number: number): number;
 

@@ -100,34 +100,51 @@ function fused(name: string, opcode: number, p: Precision, negateProduct: boolea
   });
 }
 
-/** Sign injection: fd = fs1 with a sign made of both. */
+/** Sign injection: fd = fs1 with a sign made of both: of the second, of its opposite, of the two together. */
 function signInjection(name: string, f3: number, p: Precision): Instruction {
-  const sign = p === DOUBLE ? -0x8000000000000000n : 0x80000000n;
-  const magnitude = p === DOUBLE ? 0x7fffffffffffffffn : 0x7fffffffn;
   return define({
     name: `${name}.${letter(p)}`,
     mask: FUNCT7_MASK,
     match: funct3(OP_FP, f3) | (p << 25) | (0x04 << 27),
     operands: "fd, fs1, fs2",
-    emit: (e) => {
-      const c = e.code;
-      const bits = (n: 1 | 2): void => {
-        if (p === DOUBLE) e.fbits(n);
-        else {
-          e.fs(n);
-          c.op(op.i32ReinterpretF32, op.i64ExtendI32U);
-        }
-      };
-      e.setFbits(() => {
-        bits(1);
-        if (f3 !== 2) c.i64(magnitude).op(op.i64And);
-        bits(2);
-        c.i64(sign).op(op.i64And);
-        if (f3 === 1) c.i64(sign).op(op.i64Xor);
-        c.op(f3 === 2 ? op.i64Xor : op.i64Or);
-        if (p === SINGLE) c.i64(BOX).op(op.i64Or);
-      });
-    },
+    emit: p === DOUBLE ? (e) => emitSignDouble(e, f3) : (e) => emitSignSingle(e, f3),
+  });
+}
+
+function emitSignDouble(e: Emitter, f3: number): void {
+  const c = e.code;
+  if (e.hasSameSources) {
+    e.setFd(() => {
+      e.fd(1);
+      if (f3 !== 0) c.op(f3 === 1 ? op.f64Neg : op.f64Abs);
+    });
+    return;
+  }
+  e.setFbits(() => {
+    e.fbits(1);
+    if (f3 !== 2) c.i64(0x7fffffffffffffffn).op(op.i64And);
+    e.fbits(2);
+    c.i64(-0x8000000000000000n).op(op.i64And);
+    if (f3 === 1) c.i64(-0x8000000000000000n).op(op.i64Xor);
+    c.op(f3 === 2 ? op.i64Xor : op.i64Or);
+  });
+}
+
+function emitSignSingle(e: Emitter, f3: number): void {
+  const c = e.code;
+  const sign = 0x80000000 | 0;
+  e.setFs(() => {
+    e.fs(1);
+    if (e.hasSameSources) {
+      if (f3 !== 0) c.op(f3 === 1 ? op.f32Neg : op.f32Abs);
+      return;
+    }
+    c.op(op.i32ReinterpretF32);
+    if (f3 !== 2) c.i32(0x7fffffff).op(op.i32And);
+    e.fs(2);
+    c.op(op.i32ReinterpretF32).i32(sign).op(op.i32And);
+    if (f3 === 1) c.i32(sign).op(op.i32Xor);
+    c.op(f3 === 2 ? op.i32Xor : op.i32Or, op.f32ReinterpretI32);
   });
 }
 
@@ -422,9 +439,9 @@ export const FLOAT: readonly Instruction[] = [
     match: OP_FP | (0x1e << 27),
     operands: "fd, rs1",
     emit: (e) =>
-      e.setFbits(() => {
-        e.x(1);
-        e.code.i64(BOX).op(op.i64Or);
+      e.setFs(() => {
+        e.w(1);
+        e.code.op(op.f32ReinterpretI32);
       }),
   }),
   define({

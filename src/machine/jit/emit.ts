@@ -232,6 +232,11 @@ export class RegionEmitter implements Emitter {
     return source === 1 ? d.rs1 : source === 2 ? d.rs2 : d.rs3;
   }
 
+  get hasSameSources(): boolean {
+    const { rs1, rs2 } = this.line.d;
+    return rs1 === rs2;
+  }
+
   x(source: 1 | 2): void {
     this.pushX(this.register(source));
   }

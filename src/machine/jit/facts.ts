@@ -38,7 +38,7 @@ const ALWAYS_WORDS = new Set(
     "amoswap.w amoadd.w amoxor.w amoand.w amoor.w amomin.w amomax.w amominu.w amomaxu.w"
   ).split(" "),
 );
-const SINGLES = /^(flw|f(add|sub|mul|div|sqrt|madd|msub|nmadd|nmsub|min|max)\.s|fcvt\.s\..*)$/;
+const SINGLES = /^(flw|f(add|sub|mul|div|sqrt|madd|msub|nmadd|nmsub|min|max|sgnjn?|sgnjx)\.s|fcvt\.s\..*|fmv\.w\.x)$/;
 
 const SIZES: Readonly<Record<string, number>> = { b: 1, h: 2, w: 4, d: 8 };
 
