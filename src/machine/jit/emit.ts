@@ -177,7 +177,6 @@ export class RegionEmitter implements Emitter {
   constructor(code: Code, plan: RegionPlan) {
     this.code = code;
     this.plan = plan;
-    // The other way shows which results are exact.
     this.isFused = plan.isFused;
     this.assumeInexact = plan.assumeInexact;
     this.rootPc = plan.flow.root.block.pc;
