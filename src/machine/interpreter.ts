@@ -261,12 +261,7 @@ class InterpreterEmitter implements Emitter {
     });
   }
 
-  noted(flags: number): void {
-    this.fcsr();
-    this.code.i32(flags).op(op.i32And).i32(flags).op(op.i32Eq);
-  }
-
-  private fcsr(): void {
+  fcsr(): void {
     this.code.get(HART).memory(op.i32Load, HART_FCSR);
   }
 

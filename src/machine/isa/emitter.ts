@@ -52,8 +52,8 @@ export interface Emitter {
   setFd(value: () => void): void;
   /** Writes a single, NaN-boxed. */
   setFs(value: () => void): void;
-  /** Pushes an i32: 1 if all these flags are set already. */
-  noted(flags: number): void;
+  /** Pushes fcsr as i32. */
+  fcsr(): void;
   /** Pushes an i32 that is not 0 unless the instruction rounds to nearest, ties to even. */
   otherRounding(): void;
   /** Pushes an i32 that is not 0 unless the instruction rounds towards zero. */

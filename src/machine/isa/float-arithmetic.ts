@@ -38,13 +38,6 @@ export function setWide(e: Emitter, p: Precision, local: number): void {
   else e.setFs(() => e.code.get(local).op(op.f32DemoteF64));
 }
 
-/** Rounds the f64 in `from` to precision p, into `to`. */
-export function roundTo(e: Emitter, p: Precision, from: number, to: number): void {
-  e.code.get(from);
-  if (p === SINGLE) e.code.op(op.f32DemoteF64, op.f64PromoteF32);
-  e.code.set(to);
-}
-
 /** Takes the slow path if the i32 that `likely` pushes is 0, unless the one that `otherwise` pushes is not. */
 export function slowUnless(e: Emitter, likely: () => void, otherwise?: () => void): void {
   const c = e.code;
@@ -71,6 +64,8 @@ export function slowUnlessZero(e: Emitter, ...differences: readonly (() => void)
   c.i64(1).op(op.i64Shl).i64(0).op(op.i64Ne);
   slowIf(e);
 }
+
+const floorOf = (p: Precision): number => (p === DOUBLE ? F64_MIN_NORMAL : F32_MIN_NORMAL);
 
 const bitsOf = (x: number): bigint => new BigUint64Array(new Float64Array([x]).buffer)[0];
 
@@ -117,23 +112,29 @@ export function finiteByZero(e: Emitter, a: number, b: number, r: number): void 
   e.code.op(op.i32And);
 }
 
+/** Pushes 1 if all these flags are set already. */
+function noted(e: Emitter, flags: number): void {
+  e.fcsr();
+  e.code.i32(flags).op(op.i32And).i32(flags).op(op.i32Eq);
+}
+
 /** Pushes 1 if r is finite, and an inexact result that is subnormal needs no record: what is left is right. */
 export function underflowNoted(e: Emitter, r: number): void {
-  e.noted(FLAG_UF | FLAG_NX);
+  noted(e, FLAG_UF | FLAG_NX);
   isFinite(e, r);
   e.code.op(op.i32And);
 }
 
-/** Emits `noted` for when NX is set already, and `otherwise` for when it is not; where that is known, the one alone. */
-export function ifInexact(e: Emitter, noted: () => void, otherwise: () => void): void {
+/** Emits `inexact` for when NX is set already, and `otherwise` for when it is not; where that is known, the one alone. */
+export function ifInexact(e: Emitter, inexact: () => void, otherwise: () => void): void {
   const c = e.code;
   if (e.assumeInexact !== undefined) {
-    (e.assumeInexact ? noted : otherwise)();
+    (e.assumeInexact ? inexact : otherwise)();
     return;
   }
-  e.noted(FLAG_NX);
+  noted(e, FLAG_NX);
   c.if();
-  noted();
+  inexact();
   c.else();
   otherwise();
   c.end();
@@ -193,8 +194,6 @@ function exactProduct(e: Emitter, a: number, b: number): void {
   zeros(b);
   c.op(op.i64Add).i64(53).op(op.i64GeU);
 }
-
-const floorOf = (p: Precision): number => (p === DOUBLE ? F64_MIN_NORMAL : F32_MIN_NORMAL);
 
 /** An operation, by precision. */
 type Operation = readonly [single: number, double: number];

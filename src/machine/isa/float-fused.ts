@@ -12,6 +12,7 @@ import {
   finiteByZero,
   ifInexact,
   isAbove,
+  isFinite,
   isNormal,
   setWide,
   slowIf,
@@ -34,10 +35,7 @@ function split(e: Emitter, x: number, high: number, low: number): void {
 /** Pushes 1 if x is zero or 2^-400 < |x| < 2^400. */
 function moderate(e: Emitter, x: number): void {
   const c = e.code;
-  c.get(x)
-    .op(op.f64Abs)
-    .f64(2 ** -400)
-    .op(op.f64Gt);
+  isAbove(e, x, 2 ** -400);
   c.get(x)
     .op(op.f64Abs)
     .f64(2 ** 400)
@@ -87,8 +85,9 @@ export function emitFused(e: Emitter, p: Precision, negateProduct: boolean, nega
     c.get(ah).get(bl).op(op.f64Mul, op.f64Add).get(al).get(bh).op(op.f64Mul, op.f64Add);
     c.get(al).get(bl).op(op.f64Mul, op.f64Add).set(pl);
   } else {
-    c.get(ph).op(op.f64Abs).f64(Infinity).op(op.f64Lt);
-    c.get(d).op(op.f64Abs).f64(Infinity).op(op.f64Lt, op.i32And, op.i32Eqz);
+    isFinite(e, ph);
+    isFinite(e, d);
+    c.op(op.i32And, op.i32Eqz);
     slowIf(e);
     c.f64(0).set(pl);
   }
@@ -111,11 +110,8 @@ export function emitFused(e: Emitter, p: Precision, negateProduct: boolean, nega
     c.op(op.f32DemoteF64, op.f64PromoteF32);
   }
   c.set(d);
-  c.get(d).op(op.f64Abs).f64(Infinity).op(op.f64Lt);
-  c.get(d)
-    .op(op.f64Abs)
-    .f64(p === DOUBLE ? 2 ** -900 : F32_MIN_NORMAL)
-    .op(op.f64Gt);
+  isFinite(e, d);
+  isAbove(e, d, p === DOUBLE ? 2 ** -900 : F32_MIN_NORMAL);
   c.get(sh).f64(0).op(op.f64Eq).get(t).f64(0).op(op.f64Eq, op.i32And, op.i32Or, op.i32And, op.i32Eqz);
   slowIf(e);
   slowUnlessExact(e, () => {

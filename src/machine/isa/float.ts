@@ -17,7 +17,6 @@ import {
   ifInexact,
   isNormal,
   noneSignaling,
-  roundTo,
   setWide,
   slowIf,
   slowUnless,
@@ -374,8 +373,7 @@ export const FLOAT: readonly Instruction[] = [
       e.otherRounding();
       slowIf(e);
       e.fd(1);
-      c.set(a);
-      roundTo(e, SINGLE, a, r);
+      c.tee(a).op(op.f32DemoteF64, op.f64PromoteF32).set(r);
       ifInexact(
         e,
         () =>
