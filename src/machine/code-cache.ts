@@ -4,9 +4,8 @@
 import { PAGE_SIZE, type Pfn, asPfn } from "../base/numbers.ts";
 import { CODE_PAGE_BYTES, type Layout, PAGE_RECORDS_BYTES, RECORD_BYTES } from "./layout.ts";
 import type { Ram } from "./ram.ts";
-import { encodeRecord, writePageEnd } from "./record.ts";
+import { encodeRecord, writeCrossing, writePageEnd } from "./record.ts";
 import type { Tlb } from "./tlb.ts";
-import { decode } from "./isa/table.ts";
 
 /** Instructions decoded ahead of need. */
 const RUN = 32;
@@ -111,12 +110,13 @@ export class CodeCache {
       if (this.ram.u8[target] !== 0) break;
       const half = (pfn * PAGE_SIZE + at) >>> 1;
       const low = this.ram.u16[half];
-      const crosses = at === PAGE_SIZE - 2 && (low & 3) === 3;
-      const word = crosses ? low : low | (this.ram.u16[half + 1] << 16);
-      const decoded = crosses ? "crossing" : decode(word);
-      encodeRecord(this.ram, target, decoded);
-      if (decoded === undefined || decoded === "crossing" || decoded.instruction.ends) break;
-      at += decoded.length;
+      if (at === PAGE_SIZE - 2 && (low & 3) === 3) {
+        writeCrossing(this.ram, target);
+        break;
+      }
+      const length = encodeRecord(this.ram, target, low | (this.ram.u16[half + 1] << 16));
+      if (length === 0) break;
+      at += length;
     }
     return true;
   }

@@ -5,7 +5,6 @@ import { PAGE_SIZE, asPfn } from "../base/numbers.ts";
 import { CodeCache } from "./code-cache.ts";
 import { Hart, type HartContext } from "./hart.ts";
 import { type CompileModule, createInterpreter } from "./interpreter.ts";
-import { decode } from "./isa/table.ts";
 import { Jit } from "./jit/jit.ts";
 import {
   CODE_PAGE_BYTES,
@@ -127,7 +126,7 @@ export function createHardware(options: HardwareOptions): Hardware {
     const word = ram.u16[(first * PAGE_SIZE + PAGE_SIZE - 2) >>> 1] | (ram.u16[(second * PAGE_SIZE) >>> 1] << 16);
     const stub = layout.stubs + ((hart - layout.harts) / HART_BYTES) * CODE_PAGE_BYTES;
     const record = stub + PAGE_RECORDS_BYTES - RECORD_BYTES;
-    encodeRecord(ram, record, decode(word));
+    encodeRecord(ram, record, word);
     return record;
   };
 

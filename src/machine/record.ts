@@ -5,16 +5,13 @@ import {
   HART_SINK,
   HART_X,
   RECORD_ADVANCE,
-  RECORD_IMM,
   RECORD_INDEX,
   RECORD_OP,
   RECORD_RD,
   RECORD_RM,
-  RECORD_RS1,
-  RECORD_RS2,
   RECORD_RS3,
 } from "./layout.ts";
-import type { Decoded } from "./isa/instruction.ts";
+import { INSTRUCTIONS, SHAPES, expand, findInstruction, immediateOf } from "./isa/table.ts";
 import type { Ram } from "./ram.ts";
 
 /** Empty: decode it. */
@@ -39,26 +36,100 @@ export function writePageEnd(ram: Ram, at: number): void {
   ram.u32[at >>> 2] = OP_PAGE_END;
 }
 
-export function encodeRecord(ram: Ram, at: number, d: Decoded | "crossing" | undefined): void {
-  ram.u8.fill(0, at, at + 16);
-  if (d === undefined || d === "crossing") {
-    ram.u8[at + RECORD_OP] = d === undefined ? OP_ILLEGAL : OP_CROSSING;
-    return;
-  }
-  const { tokens } = d.instruction;
-  const has = (token: string): boolean => tokens.includes(token);
-  const rounds = has("rm");
-  const truncates = rounds && has("rd") && d.rm === RTZ;
-  const fast = !rounds || d.rm === RNE || d.rm === DYNAMIC || truncates;
-  ram.u8[at + RECORD_OP] = fast ? OP_FIRST + d.index : OP_SLOW;
-  ram.u8[at + RECORD_ADVANCE] = d.length * 8;
-  ram.u16[(at + RECORD_RD) >>> 1] = d.fd ? HART_F + 8 * d.rd : d.rd === 0 ? HART_SINK : HART_X + 8 * d.rd;
-  ram.u16[(at + RECORD_RS1) >>> 1] = (d.fs1 ? HART_F : HART_X) + 8 * d.rs1;
-  ram.u16[(at + RECORD_RS2) >>> 1] = (d.fs2 ? HART_F : HART_X) + 8 * d.rs2;
-  ram.u16[(at + RECORD_RS3) >>> 1] = HART_F + 8 * d.rs3;
-  ram.i32[(at + RECORD_IMM) >>> 2] = rounds ? (d.rm === DYNAMIC ? FRM : 0) : d.imm;
-  // A conversion to integer truncates if (fcsr & imm) ^ rs2 is 0.
-  if (rounds && has("rd")) ram.u16[(at + RECORD_RS2) >>> 1] = truncates ? 0 : RTZ << 5;
-  ram.u8[at + RECORD_RM] = rounds ? d.rm : d.rs1;
-  ram.u8[at + RECORD_INDEX] = d.index;
+/** What the records of an instruction have in common. Code that runs for the first time is decoded here, which must be quick: no objects are made. */
+interface Template {
+  readonly ends: boolean;
+  readonly rounds: boolean;
+  /** Whether it has an integer result. */
+  readonly hasRd: boolean;
+  /** The register fields of the 32-bit instruction that mean registers, and where register 0 of each is in the hart struct. */
+  readonly rdMask: number;
+  readonly rs1Mask: number;
+  readonly rs2Mask: number;
+  readonly rdBase: number;
+  readonly rs1Base: number;
+  readonly rs2Base: number;
 }
+
+const bank = (isFloat: boolean): number => (isFloat ? HART_F : HART_X);
+
+const TEMPLATES: readonly Template[] = INSTRUCTIONS.map(({ tokens, ends }, index) => {
+  const shape = SHAPES[index];
+  return {
+    ends,
+    rounds: tokens.includes("rm"),
+    hasRd: tokens.includes("rd"),
+    rdMask: shape.rd ? 31 : 0,
+    rs1Mask: shape.rs1 ? 31 : 0,
+    rs2Mask: shape.rs2 ? 31 : 0,
+    rdBase: bank(shape.fd),
+    rs1Base: bank(shape.fs1),
+    rs2Base: bank(shape.fs2),
+  };
+});
+
+/** Writes a record as its four words. */
+function write({ u32 }: Ram, at: number, w0: number, w1: number, w2: number, w3: number): void {
+  const to = at >>> 2;
+  u32[to] = w0;
+  u32[to + 1] = w1;
+  u32[to + 2] = w2;
+  u32[to + 3] = w3;
+}
+
+/** A record of the last halfword of a page, where an instruction of 32 bits starts. */
+export function writeCrossing(ram: Ram, at: number): void {
+  write(ram, at, OP_CROSSING, 0, 0, 0);
+}
+
+/**
+ * Writes the record of the instruction whose first 16 bits are in the low half of `word`. Returns its length in bytes; 0 if a straight line of code
+ * ends with it.
+ */
+export function encodeRecord(ram: Ram, at: number, word: number): number {
+  const full = expand(word);
+  const index = findInstruction(full);
+  if (index < 0) {
+    write(ram, at, OP_ILLEGAL, 0, 0, 0);
+    return 0;
+  }
+  const t = TEMPLATES[index];
+  const length = (word & 3) === 3 ? 4 : 2;
+  const rd = (full >>> 7) & t.rdMask;
+  const rs1 = (full >>> 15) & t.rs1Mask;
+  const rdAt = rd === 0 && t.rdBase === HART_X ? HART_SINK : t.rdBase + 8 * rd;
+  const rs1At = t.rs1Base + 8 * rs1;
+  const rs3At = HART_F + 8 * (full >>> 27);
+  if (t.rounds) {
+    const rm = (full >>> 12) & 7;
+    const truncates = t.hasRd && rm === RTZ;
+    const operation = rm === RNE || rm === DYNAMIC || truncates ? OP_FIRST + index : OP_SLOW;
+    // A conversion to integer truncates if (fcsr & imm) ^ rs2 is 0.
+    const rs2At = !t.hasRd ? t.rs2Base + 8 * ((full >>> 20) & t.rs2Mask) : truncates ? 0 : RTZ << 5;
+    write(
+      ram,
+      at,
+      first(operation, length, rdAt),
+      rs1At | (rs2At << 16),
+      rm === DYNAMIC ? FRM : 0,
+      last(rs3At, rm, index),
+    );
+  } else {
+    const rs2At = t.rs2Base + 8 * ((full >>> 20) & t.rs2Mask);
+    write(
+      ram,
+      at,
+      first(OP_FIRST + index, length, rdAt),
+      rs1At | (rs2At << 16),
+      immediateOf(index, full),
+      last(rs3At, rs1, index),
+    );
+  }
+  return t.ends ? 0 : length;
+}
+
+const first = (operation: number, length: number, rdAt: number): number =>
+  (operation << (8 * RECORD_OP)) | ((length * 8) << (8 * RECORD_ADVANCE)) | (rdAt << (8 * RECORD_RD));
+
+const last = (rs3At: number, rm: number, index: number): number =>
+  (rs3At << (8 * (RECORD_RS3 - 12))) | (rm << (8 * (RECORD_RM - 12))) | (index << (8 * (RECORD_INDEX - 12)));

@@ -64,8 +64,20 @@ function immediate(token: string, word: number): number {
   }
 }
 
-/** For each instruction, what of its operands the decoder needs to know. */
-const SHAPES = INSTRUCTIONS.map((instruction) => {
+/** What of its operands the decoders need to know of an instruction. */
+interface Shape {
+  readonly immediate: string;
+  /** Whether rd, rs1 and rs2 are registers, and whether they are floating-point ones. */
+  readonly rd: boolean;
+  readonly rs1: boolean;
+  readonly rs2: boolean;
+  readonly fd: boolean;
+  readonly fs1: boolean;
+  readonly fs2: boolean;
+}
+
+/** The shapes, by table index. */
+export const SHAPES: readonly Shape[] = INSTRUCTIONS.map((instruction) => {
   const has = (token: string): boolean => instruction.tokens.includes(token);
   return {
     immediate: ["i", "s", "b", "u", "j", "sh6", "sh5", "csr"].find(has) ?? "",
@@ -78,13 +90,19 @@ const SHAPES = INSTRUCTIONS.map((instruction) => {
   };
 });
 
+/** The instruction whose first 16 bits are in the low half of `word`, in 32 bits; what findInstruction does not find if it is not a legal one. */
+export const expand = (word: number): number => ((word & 3) === 3 ? word : expandCompressed(word & 0xffff));
+
+/** The immediate of a 32-bit instruction, sign-extended, or its CSR number. */
+export const immediateOf = (index: number, full: number): number => immediate(SHAPES[index].immediate, full);
+
 /**
  * Decodes the instruction whose first 16 bits are in the low half of `word` (the high half matters for 32-bit ones only).
  * Undefined: not a legal instruction.
  */
 export function decode(word: number): Decoded | undefined {
   const length = (word & 3) === 3 ? 4 : 2;
-  const full = length === 4 ? word : expandCompressed(word & 0xffff);
+  const full = expand(word);
   const index = findInstruction(full);
   if (index < 0) return undefined;
   const shape = SHAPES[index];
@@ -97,7 +115,7 @@ export function decode(word: number): Decoded | undefined {
     rs1: shape.rs1 ? (full >>> 15) & 31 : 0,
     rs2: shape.rs2 ? (full >>> 20) & 31 : 0,
     rs3: full >>> 27,
-    imm: immediate(shape.immediate, full),
+    imm: immediateOf(index, full),
     rm: (full >>> 12) & 7,
     fd: shape.fd,
     fs1: shape.fs1,
