@@ -132,6 +132,18 @@ describe.skipIf(skipReason())(titled("mshare run"), () => {
     expect(mshare(["run", "--stats", "--report", report, program, "both"]).stderr).toBe("err\n");
     expect(readFileSync(report, "utf8")).toContain("minor faults");
   });
+  test("waits for a slow reader of what it says", () => {
+    const input = join(directory, "input");
+    writeFileSync(input, new Uint8Array(2 ** 20).fill(65));
+    const trace = (to: string): number => {
+      const command = `"${process.execPath}" "${MAIN}" run --seed 1 --strace "${program}" cat <"${input}" ${to}`;
+      return Number(spawnSync("sh", ["-c", command], { encoding: "utf8", cwd: ROOT }).stdout);
+    };
+    const whole = trace("2>&1 >/dev/null | wc -c");
+    // More than a pipe holds.
+    expect(whole).toBeGreaterThan(2 ** 16);
+    expect(trace("2>&1 >/dev/null | (sleep 0.5; wc -c)")).toBe(whole);
+  });
   test("gives --compare's second run the same input", () => {
     const result = mshare(["run", "--compare", "--seed", "1", program, "cat"], "some input\n");
     expect(result.stdout).toBe("some input\n");
