@@ -64,8 +64,9 @@ export interface Flow {
 export interface FlowOptions {
   /** Registers that may be guarded to be words at the root: those that hold one when the region is compiled. */
   readonly guards: Registers;
-  /** The most instructions of a region beside the loop that it is. */
+  /** The most instructions of a region beside the loop that it is; and those after which one that is none ends where another one starts. */
   readonly straight: number;
+  readonly enough: number;
   /** findWindows's. */
   readonly cuts: Cuts;
 }
@@ -285,32 +286,40 @@ function findWanted(nodes: readonly Node[]): void {
 
 /**
  * Keeps of a region that is a loop what leads back to the root, and of what comes after it the nearest `straight` instructions; of a region that is
- * none what comes in any case, and if that is less, the nearest `straight` instructions. The rest gets regions of its own when it is hot.
+ * none what comes in any case, and if that is less, the nearest `straight` instructions; or `enough`, where the next ones have a region already: else
+ * each part of a program would be in ever so many. The rest gets regions of its own when it is hot.
  */
-function trim(root: Block, straight: number): void {
-  const kept = new Set<Block>();
-  const queue = root.predecessors.length > 0 ? [root] : [];
-  for (const block of queue) {
-    if (kept.has(block)) continue;
-    kept.add(block);
-    queue.push(...block.predecessors);
-  }
+function trim(root: Block, { straight, enough }: FlowOptions): void {
+  const kept = leadingBack(root);
+  const isLoop = kept.size > 0;
   let instructions = 0;
-  if (kept.size === 0) {
-    for (let block: Block | undefined = root; block && !kept.has(block); block = sureNext(block)) {
-      kept.add(block);
-      instructions += block.lines.length;
-    }
+  for (let block: Block | undefined = root; block && !kept.has(block); block = sureNext(block)) {
+    kept.add(block);
+    instructions += block.lines.length;
   }
   // Then what comes after that, nearest first.
   const nearest = [...kept].flatMap(successorsOf);
   for (const block of nearest) {
-    if (kept.has(block) || instructions + block.lines.length > straight) continue;
+    const { lines } = block;
+    if (kept.has(block) || instructions + lines.length > straight) continue;
+    if (!isLoop && instructions >= enough && lines[0].isRoot) continue;
     kept.add(block);
-    instructions += block.lines.length;
+    instructions += lines.length;
     nearest.push(...successorsOf(block));
   }
   for (const block of kept) redirect(block, (edge) => !edge.block || kept.has(edge.block));
+}
+
+/** The blocks of the loop that begins at the root; none if there is no such loop. */
+function leadingBack(root: Block): Set<Block> {
+  const found = new Set<Block>();
+  const queue = root.predecessors.length > 0 ? [root] : [];
+  for (const block of queue) {
+    if (found.has(block)) continue;
+    found.add(block);
+    queue.push(...block.predecessors);
+  }
+  return found;
 }
 
 /** The block that comes next in any case. */
@@ -335,7 +344,7 @@ function arrange(root: Block): { nodes: Node[]; nodeOf: Map<Block, Node> } {
 }
 
 export function analyze(rootBlock: Block, options: FlowOptions): Flow {
-  trim(rootBlock, options.straight);
+  trim(rootBlock, options);
   let { nodes, nodeOf } = arrange(rootBlock);
   const { isLoop } = nodes[0];
   if (joinLoops(nodes, nodeOf)) ({ nodes, nodeOf } = arrange(rootBlock));

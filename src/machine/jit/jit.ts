@@ -22,6 +22,8 @@ const THRESHOLD = 1500;
 const LIMITS: Limits = { instructions: 400, blockLength: 100, depth: 3 };
 /** Instructions of a region beside the loop that it is. Measured in docs/speed.md: with fewer, more time goes into changing regions; with more, into compiling. */
 const STRAIGHT = 100;
+/** Instructions after which a region that is no loop ends where another one starts. Measured: with 20, long runs were slower; with 60, short ones. */
+const ENOUGH = 30;
 /** Entries that did not fit before a region is compiled again with fewer assumptions. */
 const MAX_MISFITS = 16;
 /** Times that a place is compiled again before it is left to the interpreter; half of them with assumptions. */
@@ -62,6 +64,12 @@ interface Part {
   readonly place: Place;
   readonly flow: Flow;
   readonly pages: readonly CodePage[];
+}
+
+/** Says whether a region starts at pc, for the others. */
+function markRoot(source: TlbSource, pc: number, isRoot: boolean): void {
+  const line = source.line(pc);
+  if (line) line.isRoot = isRoot;
 }
 
 export interface JitOptions {
@@ -303,7 +311,7 @@ export class Jit {
     const key = `${frame}:${pc}`;
     const times = (this.recompiled.get(key) ?? 0) + 1;
     this.recompiled.set(key, times);
-    if (times > MAX_RECOMPILED) this.giveUp(frame, pc);
+    if (times > MAX_RECOMPILED) this.giveUp(this.source(hart), region);
     else {
       const guards = this.wordsNow(hart, region.assumptions.guards);
       const assumeInexact = times > MAX_RECOMPILED / 2 ? undefined : this.isInexact(hart);
@@ -312,23 +320,25 @@ export class Jit {
     }
   }
 
-  private giveUp(frame: Pfn, pc: number): void {
+  private giveUp(source: TlbSource, { frame, pc }: Place): void {
     const places = this.hopeless.get(frame) ?? new Set();
     this.hopeless.set(frame, places.add(pc));
+    markRoot(source, pc, false);
   }
 
   private compile(hart: number, places: readonly Place[]): void {
     const started = performance.now();
     const source = this.source(hart);
     const parts: Part[] = [];
+    for (const { pc } of places) markRoot(source, pc, true);
     for (const place of places) {
       // Its code may have been dropped while it waited.
       if (this.frameAt(place.entry) !== place.frame || source.page(place.pc)?.frame !== place.frame) continue;
       const root = discover(source, place.pc, ++this.discoveries, LIMITS);
-      if (!root || root.lines.length === 0) this.giveUp(place.frame, place.pc);
+      if (!root || root.lines.length === 0) this.giveUp(source, place);
       else {
         const { guards, cuts } = place.assumptions;
-        const flow = analyze(root, { guards, cuts, straight: STRAIGHT });
+        const flow = analyze(root, { guards, cuts, straight: STRAIGHT, enough: ENOUGH });
         parts.push({ place, flow, pages: this.pagesOf(flow, source) });
         this.spent += REGION_COST + INSTRUCTION_COST * flow.instructions;
       }

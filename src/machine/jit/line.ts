@@ -35,6 +35,8 @@ export class Line {
   readonly goesElsewhere: boolean;
   /** The line after it if that is in the same page and has been asked for. */
   next: Line | undefined = undefined;
+  /** Whether a region starts here, or did. */
+  isRoot = false;
   /** Scratch of the discovery that saw it last: its number, and by context whether it saw the line, and whether a block starts there. */
   discovery = 0;
   seen = 0;
