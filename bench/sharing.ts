@@ -104,7 +104,7 @@ export async function starts(runs: number): Promise<{ mshare: number; qemuUser: 
     return times.sort((a, b) => a - b)[runs >> 1];
   };
   return {
-    mshare: await median(process.execPath, [join(ROOT, "bin/mshare.js"), "run", ...args]),
+    mshare: await median(join(ROOT, "bin/mshare.js"), ["run", ...args]),
     qemuUser: hasCommand("qemu-riscv64") ? await median("qemu-riscv64", args) : undefined,
   };
 }
