@@ -1,6 +1,7 @@
 // Values of options: what is understood, and that what is not gets one clear sentence.
 import { describe, expect, test } from "vitest";
 import { parseEnv, parseHarts, parseMemory, parseMount, parseNeighbours, parseSeed, parseSize } from "./options.ts";
+import { parsePc } from "./profile.ts";
 
 describe("sizes", () => {
   test.each([
@@ -24,6 +25,14 @@ describe("sizes", () => {
     expect(() => parseMemory("7M")).toThrow("Too little: at least 8M are needed.");
     expect(() => parseMemory("4G")).toThrow("Too much: at most 3.5G are possible.");
   });
+});
+
+test("addresses are hexadecimal, as nm writes them or shorter", () => {
+  for (const text of ["0x00000000000107c6", "00000000000107C6", "0x107c6", "107c6"])
+    expect(parsePc(text)).toBe(0x107c6);
+  expect(parsePc("0")).toBe(0);
+  for (const text of ["", "0x", "main", "-1", "10000000000000"])
+    expect(() => parsePc(text)).toThrow("An address is hexadecimal, as 0x10650.");
 });
 
 test("harts are 1 to 64", () => {

@@ -53,9 +53,9 @@ export function startProfile(kernel: Kernel, path: string): { write(file: string
   };
 }
 
-/** A pc as --dump-region takes it: hexadecimal, with 0x or without. */
+/** A pc as --dump-region takes it: hexadecimal, with 0x or without, with zeros before it as nm writes them or without. */
 export function parsePc(text: string): number {
-  const pc = /^(0x)?[0-9a-f]{1,12}$/i.test(text) ? Number.parseInt(text.replace(/^0x/i, ""), 16) : NaN;
+  const pc = /^(0x)?0*[0-9a-f]{1,12}$/i.test(text) ? Number.parseInt(text.replace(/^0x/i, ""), 16) : NaN;
   if (Number.isNaN(pc)) throw new InvalidArgumentError("An address is hexadecimal, as 0x10650.");
   return pc;
 }
