@@ -53,9 +53,8 @@ async function main(args: string[]): Promise<void> {
   } catch (error) {
     process.exitCode = endWith(error);
   }
-  const isWritten = process.stdout.writableLength + process.stderr.writableLength === 0;
   // Left to itself, Node waits for all that V8 has begun to compile: 50 ms more of a short program.
-  if (RUNS.has(args[0]) && isWritten) process.exit();
+  if (RUNS.has(args[0]) && process.stdout.writableLength + process.stderr.writableLength === 0) process.exit();
 }
 
 /** Commands that are over with their action. */

@@ -42,10 +42,7 @@ interface Template {
   readonly rounds: boolean;
   /** Whether it has an integer result. */
   readonly hasRd: boolean;
-  /** The register fields of the 32-bit instruction that mean registers, and where register 0 of each is in the hart struct. */
-  readonly rdMask: number;
-  readonly rs1Mask: number;
-  readonly rs2Mask: number;
+  /** Where register 0 of each operand is in the hart struct. */
   readonly rdBase: number;
   readonly rs1Base: number;
   readonly rs2Base: number;
@@ -54,17 +51,14 @@ interface Template {
 const bank = (isFloat: boolean): number => (isFloat ? HART_F : HART_X);
 
 const TEMPLATES: readonly Template[] = INSTRUCTIONS.map(({ tokens, ends }, index) => {
-  const shape = SHAPES[index];
+  const { fd, fs1, fs2 } = SHAPES[index];
   return {
     ends,
     rounds: tokens.includes("rm"),
     hasRd: tokens.includes("rd"),
-    rdMask: shape.rd ? 31 : 0,
-    rs1Mask: shape.rs1 ? 31 : 0,
-    rs2Mask: shape.rs2 ? 31 : 0,
-    rdBase: bank(shape.fd),
-    rs1Base: bank(shape.fs1),
-    rs2Base: bank(shape.fs2),
+    rdBase: bank(fd),
+    rs1Base: bank(fs1),
+    rs2Base: bank(fs2),
   };
 });
 
@@ -94,9 +88,10 @@ export function encodeRecord(ram: Ram, at: number, word: number): number {
     return 0;
   }
   const t = TEMPLATES[index];
+  const shape = SHAPES[index];
   const length = (word & 3) === 3 ? 4 : 2;
-  const rd = (full >>> 7) & t.rdMask;
-  const rs1 = (full >>> 15) & t.rs1Mask;
+  const rd = (full >>> 7) & shape.rd;
+  const rs1 = (full >>> 15) & shape.rs1;
   const rdAt = rd === 0 && t.rdBase === HART_X ? HART_SINK : t.rdBase + 8 * rd;
   const rs1At = t.rs1Base + 8 * rs1;
   const rs3At = HART_F + 8 * (full >>> 27);
@@ -105,7 +100,7 @@ export function encodeRecord(ram: Ram, at: number, word: number): number {
     const truncates = t.hasRd && rm === RTZ;
     const operation = rm === RNE || rm === DYNAMIC || truncates ? OP_FIRST + index : OP_SLOW;
     // A conversion to integer truncates if (fcsr & imm) ^ rs2 is 0.
-    const rs2At = !t.hasRd ? t.rs2Base + 8 * ((full >>> 20) & t.rs2Mask) : truncates ? 0 : RTZ << 5;
+    const rs2At = !t.hasRd ? t.rs2Base + 8 * ((full >>> 20) & shape.rs2) : truncates ? 0 : RTZ << 5;
     write(
       ram,
       at,
@@ -115,7 +110,7 @@ export function encodeRecord(ram: Ram, at: number, word: number): number {
       last(rs3At, rm, index),
     );
   } else {
-    const rs2At = t.rs2Base + 8 * ((full >>> 20) & t.rs2Mask);
+    const rs2At = t.rs2Base + 8 * ((full >>> 20) & shape.rs2);
     write(
       ram,
       at,

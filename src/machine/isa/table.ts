@@ -67,10 +67,10 @@ function immediate(token: string, word: number): number {
 /** What of its operands the decoders need to know of an instruction. */
 interface Shape {
   readonly immediate: string;
-  /** Whether rd, rs1 and rs2 are registers, and whether they are floating-point ones. */
-  readonly rd: boolean;
-  readonly rs1: boolean;
-  readonly rs2: boolean;
+  /** Masks of rd, rs1 and rs2: 31 where they are registers, else 0; and whether these are floating-point ones. */
+  readonly rd: number;
+  readonly rs1: number;
+  readonly rs2: number;
   readonly fd: boolean;
   readonly fs1: boolean;
   readonly fs2: boolean;
@@ -79,14 +79,15 @@ interface Shape {
 /** The shapes, by table index. */
 export const SHAPES: readonly Shape[] = INSTRUCTIONS.map((instruction) => {
   const has = (token: string): boolean => instruction.tokens.includes(token);
+  const mask = (...tokens: string[]): number => (tokens.some(has) ? 31 : 0);
   return {
     immediate: ["i", "s", "b", "u", "j", "sh6", "sh5", "csr"].find(has) ?? "",
     fd: has("fd"),
     fs1: has("fs1"),
     fs2: has("fs2"),
-    rs1: has("rs1") || has("fs1") || has("z"),
-    rs2: has("rs2") || has("fs2"),
-    rd: has("rd") || has("fd"),
+    rs1: mask("rs1", "fs1", "z"),
+    rs2: mask("rs2", "fs2"),
+    rd: mask("rd", "fd"),
   };
 });
 
@@ -111,9 +112,9 @@ export function decode(word: number): Decoded | undefined {
     word: length === 4 ? word >>> 0 : word & 0xffff,
     index,
     length,
-    rd: shape.rd ? (full >>> 7) & 31 : 0,
-    rs1: shape.rs1 ? (full >>> 15) & 31 : 0,
-    rs2: shape.rs2 ? (full >>> 20) & 31 : 0,
+    rd: (full >>> 7) & shape.rd,
+    rs1: (full >>> 15) & shape.rs1,
+    rs2: (full >>> 20) & shape.rs2,
     rs3: full >>> 27,
     imm: immediateOf(index, full),
     rm: (full >>> 12) & 7,

@@ -330,10 +330,12 @@ export class Jit {
     const started = performance.now();
     const source = this.source(hart);
     const parts: Part[] = [];
-    for (const { pc } of places) markRoot(source, pc, true);
-    for (const place of places) {
-      // Its code may have been dropped while it waited.
-      if (this.frameAt(place.entry) !== place.frame || source.page(place.pc)?.frame !== place.frame) continue;
+    // Code of some may have been dropped while they waited.
+    const there = places.filter(
+      ({ entry, frame, pc }) => this.frameAt(entry) === frame && source.page(pc)?.frame === frame,
+    );
+    for (const { pc } of there) markRoot(source, pc, true);
+    for (const place of there) {
       const root = discover(source, place.pc, ++this.discoveries, LIMITS);
       if (!root || root.lines.length === 0) this.giveUp(source, place);
       else {
