@@ -6,7 +6,7 @@ import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import Table from "cli-table3";
-import { optimizeInBackground } from "../src/host/v8.ts";
+import { inlineLess, optimizeInBackground } from "../src/host/v8.ts";
 import { formatRatio } from "../src/report/format.ts";
 import { type Touch, starts, touchTable, touches } from "./sharing.ts";
 import {
@@ -186,6 +186,7 @@ async function sharing(mib: number, runs: number): Promise<{ touches: Touch[]; s
 
 async function main(): Promise<number> {
   optimizeInBackground();
+  inlineLess();
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {

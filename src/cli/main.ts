@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { KernelBug } from "../base/bug.ts";
 import { AuditError } from "../audit/audit.ts";
-import { optimizeInBackground } from "../host/v8.ts";
+import { inlineLess, optimizeInBackground } from "../host/v8.ts";
 import { Deadlock, MachineError } from "../index.ts";
 import { auditCommand } from "./audit.ts";
 import { addDemo } from "./demo.ts";
@@ -48,6 +48,7 @@ const oneLine = (text: string): string =>
 
 async function main(args: string[]): Promise<void> {
   optimizeInBackground();
+  inlineLess();
   try {
     await commandLine().parseAsync(args, { from: "user" });
   } catch (error) {
