@@ -1,10 +1,12 @@
 // bin/load.js, which starts the command: with V8's code cache, without one, and with one that is not for this script.
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Script } from "node:vm";
 import { afterAll, beforeEach, expect, test } from "vitest";
+import { ROOT } from "../testing/build.ts";
 
 interface Loader {
   load(path: string): Script;
@@ -37,4 +39,14 @@ test("a cache that does not fit does no harm", () => {
   writeFileSync(cacheFile(path), "something else");
   load(path);
   expect(found.loaded).toBe("script.cjsobject");
+});
+
+test("the one that the build writes fits a start", () => {
+  const script = `
+    process.argv.push("mshare", "--version");
+    const { cachedDataRejected } = require("./bin/load.js").load(require("node:path").resolve("dist/cli.cjs"));
+    console.log("rejected:", cachedDataRejected);
+  `;
+  const output = execFileSync(process.execPath, ["-e", script], { cwd: ROOT, encoding: "utf8" });
+  expect(output).toContain("rejected: false");
 });
