@@ -191,7 +191,7 @@ async function main(): Promise<number> {
     allowPositionals: true,
     options: {
       scale: { type: "string", default: "100" },
-      runs: { type: "string", default: "3" },
+      runs: { type: "string", default: "5" },
       engines: { type: "string" },
       json: { type: "string", default: "bench.json" },
     },
