@@ -1,17 +1,15 @@
 // What is asked of V8, in a process of its own.
-import { execFileSync } from "node:child_process";
-import { join } from "node:path";
+import { execFileSync, spawnSync } from "node:child_process";
 import { expect, test } from "vitest";
 import { ROOT } from "../testing/build.ts";
 import { I32, ModuleBuilder, op } from "../wasm/assembler.ts";
 import { canStayUnoptimized } from "./v8.ts";
 
+const NODE = ["--import", "tsx", "--input-type=module", "-e"];
+const OPTIONS = { cwd: ROOT, encoding: "utf8" } as const;
+
 /** Runs a module of this project's in a process of its own; its output. */
-const inProcess = (script: string): string =>
-  execFileSync(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script], {
-    cwd: join(ROOT),
-    encoding: "utf8",
-  });
+const inProcess = (script: string): string => execFileSync(process.execPath, [...NODE, script], OPTIONS);
 
 /** A module with a function `f` that counts to a million: more than V8 lets one do before it optimizes it. */
 function counter(): string {
@@ -71,3 +69,11 @@ test.skipIf(!canStayUnoptimized)(
     expect(JSON.parse(inProcess(script))).toEqual([true, false]);
   },
 );
+
+test("V8 knows the flags that are set, or would say so", () => {
+  const script = `
+    import { allowBranchHints, allowRelaxedMultiplyAdd, inlineLess } from "./src/host/v8.ts";
+    for (const set of [allowBranchHints, allowRelaxedMultiplyAdd, inlineLess]) set();
+  `;
+  expect(spawnSync(process.execPath, [...NODE, script], OPTIONS)).toMatchObject({ status: 0, stderr: "" });
+});
