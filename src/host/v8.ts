@@ -13,17 +13,16 @@ export function allowRelaxedMultiplyAdd(): void {
   setFlagsFromString("--experimental-wasm-relaxed-simd");
 }
 
-/** Releases that know branch hints behind a flag; and those whose tiers are known. */
-const RELEASES_WITH_HINTS = /^11\./;
-const RELEASES_WITH_TIERS = /^11\./;
+/** Releases whose tiers, inlining and flag for branch hints were measured. */
+const isMeasured = /^11\./.test(process.versions.v8);
 
 /** Lets V8 hear which branches of WebAssembly are seldom taken, where that is behind a flag. Measured: see docs/speed.md. */
 export function allowBranchHints(): void {
-  if (RELEASES_WITH_HINTS.test(process.versions.v8)) setFlagsFromString("--experimental-wasm-branch-hinting");
+  if (isMeasured) setFlagsFromString("--experimental-wasm-branch-hinting");
 }
 
 /** Whether `compileUnoptimized` keeps V8 from optimizing here. */
-export const canStayUnoptimized = RELEASES_WITH_TIERS.test(process.versions.v8);
+export const canStayUnoptimized = isMeasured;
 
 /** With these, functions are compiled at once, by V8's baseline compiler, and do not count how much they run. */
 const BASELINE_ONLY = ["wasm-dynamic-tiering", "wasm-tier-up", "wasm-lazy-compilation"];
@@ -53,15 +52,12 @@ export function compileOptimized(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Mo
   return new WebAssembly.Module(longer);
 }
 
-/** Releases in which smaller functions were measured to pay. */
-const RELEASES_THAT_INLINE_MUCH = /^11\./;
-
 /**
  * Lets V8 put less of what a function calls into it, so that what is hot is optimized sooner. For programs of ours: what an application does for long
  * may be slower. Measured, by turns: the second and third thousand forks of a process take 0.8 to 0.9 of the time, getppid 1.03 times, others the same.
  */
 export function inlineLess(): void {
-  if (!RELEASES_THAT_INLINE_MUCH.test(process.versions.v8)) return;
+  if (!isMeasured) return;
   setFlagsFromString("--max-inlined-bytecode-size=100");
   setFlagsFromString("--max-inlined-bytecode-size-cumulative=300");
 }
