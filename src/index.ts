@@ -64,6 +64,8 @@ export interface MachineOptions {
   tlbFlush?: TlbFlush;
   /** Pages that one TLB miss may enter, if misses come one after the other: 1 to 512. 1: only the one that missed, and an extent is one page. Default: 512. */
   tlbNeighbours?: number;
+  /** Count loads, stores and atomics, of which stats.memoryAccesses and stats.tlbHits are made. Takes a few percent of the time. */
+  countAccesses?: boolean;
   /** vm.overcommit_memory. Default: 0. */
   overcommit?: Overcommit;
   /** Recount all memory management as the machine runs, and fail on the first difference. Slow; for tests. */
@@ -142,6 +144,7 @@ export class Machine {
       harts,
       engine: options.engine ?? "jit",
       tlbNeighbours,
+      countAccesses: options.countAccesses ?? false,
       compile: compileUnoptimized,
       compileAgain: canStayUnoptimized ? compileOptimized : undefined,
     });

@@ -32,6 +32,7 @@ const PROGRAM = `
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+__attribute__((noinline)) long sum_up(volatile int *p, long n) { long sum = 0; while (n--) sum += *p; return sum; }
 static void on_signal(int signo) { printf("signal %d\\n", signo); fflush(stdout); _exit(3); }
 int main(int argc, char **argv) {
 	if (!strcmp(argv[1], "exit")) return atoi(argv[2]);
@@ -44,6 +45,7 @@ int main(int argc, char **argv) {
 	if (!strcmp(argv[1], "yes")) { for (;;) if (write(1, "y\\n", 2) != 2) return errno; }
 	if (!strcmp(argv[1], "file")) { FILE *f = fopen(argv[2], "r"); char b[99] = ""; if (!f) return 1; fgets(b, 99, f); fputs(b, stdout); return 0; }
 	if (!strcmp(argv[1], "write")) { FILE *f = fopen(argv[2], "w"); if (!f) { perror(argv[2]); return 1; } fputs("written", f); return 0; }
+	if (!strcmp(argv[1], "sum")) { int one = 1; printf("%p\\n", (void *)sum_up); long sum = 0; for (int i = 0; i < 30000; i++) sum += sum_up(&one, 100); return sum != 3000000; }
 	if (!strcmp(argv[1], "spin")) { puts("ready"); fflush(stdout); for (;;) ; }
 	if (!strcmp(argv[1], "wait")) { signal(SIGINT, on_signal); puts("ready"); fflush(stdout); for (;;) pause(); }
 	return 99;
@@ -131,6 +133,28 @@ describe.skipIf(skipReason())(titled("mshare run"), () => {
     const report = join(directory, "report");
     expect(mshare(["run", "--stats", "--report", report, program, "both"]).stderr).toBe("err\n");
     expect(readFileSync(report, "utf8")).toContain("minor faults");
+  });
+  test("counts what the TLB served", () => {
+    const sum = (...options: string[]): Record<string, number> =>
+      JSON.parse(mshare(["run", "--seed", "1", "--json", ...options, program, "sum"]).stderr) as Record<string, number>;
+    const { memoryAccesses, tlbHits, tlbMisses } = sum();
+    expect(memoryAccesses).toBeGreaterThan(3_000_000);
+    expect(memoryAccesses).toBeLessThan(3_100_000);
+    expect(memoryAccesses - tlbHits).toBeLessThan(tlbMisses);
+    expect(sum("--engine", "interpreter")).toMatchObject({ memoryAccesses, tlbHits, tlbMisses });
+    const table = mshare(["run", "--stats", program, "sum"]).stderr;
+    expect(table).toMatch(/hit rate of loads and stores +\S +99\.99\d* %/);
+  });
+  test("shows where the time goes, and what became of the code there", () => {
+    const file = join(directory, "profile.json");
+    const { stdout } = mshare(["run", "--seed", "1", "--profile", file, program, "sum"]);
+    expect(readFileSync(file, "utf8")).toContain('"sum_up"');
+    const dump = mshare(["run", "--dump-region", stdout.trim(), program, "sum"]).stderr;
+    expect(dump).toMatch(/lw a\d,0\(a\d\)/);
+    expect(dump).toContain("i32.load");
+    expect(mshare(["run", "--dump-region", "0x10", program, "exit", "0"]).stderr).toBe(
+      "mshare: 0x10 is in no code that was compiled, which is what has run often; none was\n",
+    );
   });
   test("waits for a slow reader of what it says", () => {
     const input = join(directory, "input");

@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { PAGE_SIZE } from "../base/numbers.ts";
+import type { Hardware } from "../machine/hardware.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { vmaName } from "../kernel/fs/procfs/maps.ts";
 import { Profile, type SamplePlace, Symbols } from "../report/profile.ts";
@@ -49,6 +50,23 @@ export function startProfile(kernel: Kernel, path: string): { write(file: string
       } catch (error) {
         throw new MachineError(`${file} cannot be written: ${(error as Error).message}`, 1);
       }
+    },
+  };
+}
+
+/** Prints each region that is compiled from now on and holds the instruction at `pc`; `end` says so if there was none. */
+export function startDump(hardware: Hardware, pc: number, print: (text: string) => void): { end(): void } {
+  let regions = 0;
+  const watch = hardware.dumpRegion(pc, (text) => {
+    regions++;
+    print(text.trimEnd());
+  });
+  return {
+    end: () => {
+      if (regions > 0) return;
+      const nearest =
+        watch?.nearest === undefined ? "none was" : `the nearest that was is at 0x${watch.nearest.toString(16)}`;
+      print(`mshare: 0x${pc.toString(16)} is in no code that was compiled, which is what has run often; ${nearest}`);
     },
   };
 }

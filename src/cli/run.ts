@@ -24,7 +24,7 @@ import {
   parseSeed,
   parseSize,
 } from "./options.ts";
-import { parsePc, startProfile } from "./profile.ts";
+import { parsePc, startDump, startProfile } from "./profile.ts";
 
 /** Options that every command which makes machines has. */
 export interface MachineFlags {
@@ -146,13 +146,15 @@ async function run(path: string, args: string[], flags: RunFlags): Promise<numbe
   if (flags.compare && (flags.profile !== undefined || flags.dumpRegion !== undefined))
     throw new MachineError("--profile and --dump-region are of one run: they cannot be with --compare", 2);
   if (!flags.compare) {
-    const machine = new Machine({ ...options, share: flags.share });
+    const countAccesses = flags.stats === true || flags.json === true;
+    const machine = new Machine({ ...options, share: flags.share, countAccesses });
     const { hardware } = machine.kernel;
-    if (flags.dumpRegion !== undefined) hardware.dumpRegion(flags.dumpRegion, (text) => say(text.trimEnd()));
+    const dump = flags.dumpRegion === undefined ? undefined : startDump(hardware, flags.dumpRegion, say);
     const profile = flags.profile === undefined ? undefined : startProfile(machine.kernel, path);
     const recorder = flags.audit === undefined ? undefined : new AuditRecorder(machine.kernel);
     const result = await machine.run(path, args);
     if (flags.profile !== undefined) profile?.write(flags.profile);
+    dump?.end();
     if (flags.audit !== undefined) {
       const { writeSnapshot } = await import("./snapshot-file.ts");
       await writeSnapshot(flags.audit, recorder?.recording?.lines ?? []);

@@ -23,7 +23,10 @@ export interface Counters {
   flushes: number;
   hartsInterrupted: number;
   translationsDropped: number;
+  /** Walks of page tables; and, where they are counted (else 0), pages that loads, stores and atomics went to, and those that needed no walk. */
   tlbMisses: number;
+  memoryAccesses: number;
+  tlbHits: number;
   /** Guest instructions of all harts, and those of them that compiled code ran. */
   instructions: number;
   compiledInstructions: number;
@@ -59,6 +62,8 @@ export function readCounters(kernel: Kernel): Counters {
     hartsInterrupted: stat.tlb_harts,
     translationsDropped: stat.tlb_entries,
     tlbMisses: hardware.stats.tlbMisses,
+    memoryAccesses: hardware.stats.memoryAccesses,
+    tlbHits: hardware.stats.tlbHits,
     instructions,
     compiledInstructions: hardware.stats.compiled,
     compiledRegions: hardware.stats.regions,

@@ -5,9 +5,10 @@ import { PAGE_SIZE, asPfn } from "../base/numbers.ts";
 import { CodeCache } from "./code-cache.ts";
 import { Hart, type HartContext } from "./hart.ts";
 import { type CompileModule, createInterpreter } from "./interpreter.ts";
-import { Jit } from "./jit/jit.ts";
+import { Jit, type RegionWatch } from "./jit/jit.ts";
 import {
   CODE_PAGE_BYTES,
+  HART_ACCESSES,
   HART_BYTES,
   HART_COMPILED,
   HART_PC,
@@ -35,6 +36,8 @@ export interface HardwareOptions {
   jitThreshold?: number;
   /** Pages that one TLB miss may enter, 1 to MAX_TLB_NEIGHBOURS: walker.ts (default: what was measured best). */
   tlbNeighbours?: number;
+  /** Count loads, stores and atomics: EngineStats.tlbHits needs it. A few percent of the time. */
+  countAccesses?: boolean;
   /** Compiles the interpreter, whose module the host may want to treat in a way of its own. */
   compile?: CompileModule;
   /** Compiles it anew when it has been used for a while, if it is worth optimizing only then. */
@@ -50,8 +53,14 @@ export interface EngineStats {
   regions: number;
   codeBytes: number;
   compileMs: number;
-  /** Walks of page tables because a TLB had no translation; hits are not counted. */
+  /** Walks of page tables because a TLB had no translation, instruction fetches and faults included. */
   tlbMisses: number;
+  /**
+   * Pages that loads, stores and atomics went to, one that crosses into a second page counting twice, and those of them whose translation was
+   * at hand. 0 unless HardwareOptions.countAccesses.
+   */
+  memoryAccesses: number;
+  tlbHits: number;
 }
 
 export interface Hardware {
@@ -60,10 +69,11 @@ export interface Hardware {
   readonly harts: readonly Hart[];
   readonly stats: EngineStats;
   /**
-   * Calls `write` with guest code and WebAssembly, as text, of each region compiled from now on that holds the instruction at `pc`.
+   * Calls `write` with guest code and WebAssembly, as text, of each region compiled from now on that holds the instruction at `pc`. Undefined: this engine
+   * compiles nothing.
    * @example hardware.dumpRegion(0x10650, (text) => process.stderr.write(text));
    */
-  dumpRegion(pc: number, write: (text: string) => void): void;
+  dumpRegion(pc: number, write: (text: string) => void): RegionWatch | undefined;
   /**
    * Calls `take` each time that a hart has run `interval` instructions more, between two of them: its registers hold where. Undefined:
    * no more. Samples do not change what the guest does.
@@ -148,9 +158,10 @@ export function createHardware(options: HardwareOptions): Hardware {
   const threshold = options.jitThreshold;
   const work = (): number => hardware.stats.interpreted + hardware.stats.compiled / COMPILED_SPEED;
   const growExtents = neighbours > 1;
+  const countsAccesses = options.countAccesses ?? false;
   const jit =
     options.engine === "jit"
-      ? new Jit({ memory, layout, ram, code, prefetch, growExtents, threshold, work })
+      ? new Jit({ memory, layout, ram, code, prefetch, growExtents, threshold, countsAccesses, work })
       : undefined;
   const imports = {
     walk: createWalker(memory, layout, neighbours),
@@ -165,7 +176,7 @@ export function createHardware(options: HardwareOptions): Hardware {
     crossing,
     slow: (hart: number, record: number) => slowPath.run(hart, record),
   };
-  const instantiate = createInterpreter(memory, layout, imports, jit?.imports());
+  const instantiate = createInterpreter(memory, layout, imports, jit?.imports(), countsAccesses);
   const { compile = (bytes) => new WebAssembly.Module(bytes), compileAgain } = options;
   const nothing = (): void => {};
   const context: HartContext = {
@@ -187,6 +198,11 @@ export function createHardware(options: HardwareOptions): Hardware {
   }
   for (let id = 0; id < hartCount; id++) harts.push(new Hart(id, layout.harts + id * HART_BYTES, context));
 
+  /** The sum of a counter of the harts, a u64 at an offset in the hart struct. */
+  const sumOf = (counter: number): number =>
+    harts.reduce((sum, _hart, id) => sum + Number(ram.u64[(layout.harts + id * HART_BYTES + counter) / 8]), 0);
+  const walks = (): number =>
+    harts.reduce((sum, _hart, id) => sum + ram.u32[(layout.harts + id * HART_BYTES + HART_WALKS) / 4], 0);
   const instructions = (): number => harts.reduce((sum, hart) => sum + hart.instretNow(), 0);
   const hardware: Hardware = {
     ram,
@@ -197,8 +213,7 @@ export function createHardware(options: HardwareOptions): Hardware {
         return instructions() - this.compiled;
       },
       get compiled() {
-        const of = (id: number): number => Number(ram.u64[(layout.harts + id * HART_BYTES + HART_COMPILED) / 8]);
-        return harts.reduce((sum, _hart, id) => sum + of(id), 0);
+        return sumOf(HART_COMPILED);
       },
       get regions() {
         return jit?.stats.compiledRegions ?? 0;
@@ -210,8 +225,13 @@ export function createHardware(options: HardwareOptions): Hardware {
         return jit?.stats.compileMs ?? 0;
       },
       get tlbMisses() {
-        const walks = (id: number): number => ram.u32[(layout.harts + id * HART_BYTES + HART_WALKS) / 4];
-        return harts.reduce((sum, _hart, id) => sum + walks(id), mmu.stats.tlbMisses);
+        return mmu.stats.tlbMisses + walks();
+      },
+      get memoryAccesses() {
+        return countsAccesses ? sumOf(HART_ACCESSES) + mmu.stats.crossings : 0;
+      },
+      get tlbHits() {
+        return countsAccesses ? this.memoryAccesses - mmu.stats.dataWalks - walks() : 0;
       },
     },
     dumpRegion: (pc, write) => jit?.watch(pc, write),

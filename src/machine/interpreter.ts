@@ -24,6 +24,7 @@ import { EXIT_BAD_ENTRY, EXIT_MASK, EXIT_SPLIT } from "./jit/emit.ts";
 import {
   CODE_PAGE_BYTES,
   HART_ACCESS,
+  HART_ACCESSES,
   HART_BUDGET,
   HART_COMPILED,
   HART_FCSR,
@@ -127,6 +128,7 @@ class InterpreterEmitter implements Emitter {
   private readonly walker: number;
   private readonly regions: RegionIndices | undefined;
   private readonly layout: Layout;
+  private readonly countsAccesses: boolean;
   private readonly temps = new Map<string, number>();
   private readonly tlb: number;
   private readonly record: number;
@@ -149,12 +151,14 @@ class InterpreterEmitter implements Emitter {
     layout: Layout,
     walker: number,
     regions: RegionIndices | undefined,
+    countsAccesses: boolean,
   ) {
     this.walker = walker;
     this.code = code;
     this.imports = imports;
     this.regions = regions;
     this.layout = layout;
+    this.countsAccesses = countsAccesses;
     this.tlb = code.local(I32);
     this.record = code.local(I32);
     this.word = code.local(I32);
@@ -353,6 +357,14 @@ class InterpreterEmitter implements Emitter {
       .brIf(again);
   }
 
+  /** Accesses done in this run of the hart, if they are counted. */
+  private readonly accesses = (): number => this.temp(I64, 23);
+
+  private countAccess(): void {
+    if (!this.countsAccesses) return;
+    this.code.get(this.accesses()).i64(1).op(op.i64Add).set(this.accesses());
+  }
+
   load(opcode: number, size: number, target: LoadTarget): void {
     const c = this.code;
     const again = c.loop();
@@ -364,6 +376,7 @@ class InterpreterEmitter implements Emitter {
     this.storeVa();
     c.get(HART).i32(size).call(this.imports.load).tee(this.host).op(op.i32Eqz).brIf(this.faultLabel);
     c.end().end();
+    this.countAccess();
     const value = (): unknown => c.get(this.host).memory(opcode);
     if (target === "x") this.setX(value);
     else if (target === "d") this.setFd(value);
@@ -385,6 +398,7 @@ class InterpreterEmitter implements Emitter {
     c.memory(op.i64Store, HART_SCRATCH);
     c.get(HART).i32(size).call(this.imports.store).op(op.i32Eqz).brIf(this.faultLabel);
     c.end().end();
+    this.countAccess();
   }
 
   /** The host address of an atomic access into `host`. */
@@ -409,6 +423,7 @@ class InterpreterEmitter implements Emitter {
     this.storeVa();
     c.get(HART).i32(access).call(this.imports.atomic).tee(this.host).op(op.i32Eqz).brIf(this.faultLabel);
     c.end().end();
+    this.countAccess();
   }
 
   amo(size: 4 | 8, combine: (old: number) => void): void {
@@ -629,6 +644,10 @@ class InterpreterEmitter implements Emitter {
     this.leaveUnretired();
     c.end().set(cause);
     this.storePc();
+    if (this.countsAccesses) {
+      c.get(HART).get(HART).memory(op.i64Load, HART_ACCESSES).get(this.accesses()).op(op.i64Add);
+      c.memory(op.i64Store, HART_ACCESSES);
+    }
     c.get(HART).get(BUDGET).memory(op.i32Store, HART_BUDGET).get(cause);
   }
 
@@ -719,13 +738,14 @@ export type CompileModule = (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Modu
 
 /**
  * Generates the interpreter; what is returned compiles and instantiates it. `walk` is what createWalker made; with `regions`, it also runs compiled
- * code.
+ * code; with `countsAccesses`, it counts loads, stores and atomics (HART_ACCESSES).
  */
 export function createInterpreter(
   memory: WebAssembly.Memory,
   layout: Layout,
   imports: EngineImports & { walk: WebAssembly.ExportValue },
-  regions?: RegionImports,
+  regions: RegionImports | undefined,
+  countsAccesses: boolean,
 ): (compile: CompileModule) => EngineRun {
   const builder = new ModuleBuilder(layout.pages);
   const one: Signature = { parameters: [I32], results: [I32] };
@@ -750,7 +770,9 @@ export function createInterpreter(
     type: builder.type(REGION_SIGNATURE),
   };
   if (regions) builder.importTable("regions");
-  builder.function(two, "run", (code) => new InterpreterEmitter(code, indices, layout, walker, regionIndices).emit());
+  builder.function(two, "run", (code) =>
+    new InterpreterEmitter(code, indices, layout, walker, regionIndices, countsAccesses).emit(),
+  );
   const bytes = builder.finish();
   const e = { memory, ...imports, ...(regions as object | undefined) };
   return (compile) => new WebAssembly.Instance(compile(bytes), { e }).exports.run as EngineRun;

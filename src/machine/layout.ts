@@ -50,6 +50,8 @@ export const HART_AHEAD = 608;
 export const HART_RUN = 616;
 /** u32: the offset of the extents of the current TLB slot. */
 export const HART_EXTENTS = 624;
+/** u64: loads, stores and atomics done, if they are counted (HardwareOptions.countAccesses). */
+export const HART_ACCESSES = 632;
 export const HART_BYTES = 1024;
 
 /** Decoded instruction: 16 bytes for each halfword of the page. */

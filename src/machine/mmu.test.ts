@@ -198,6 +198,23 @@ describe("flushes", () => {
     expect(mmu.flushLeaf(leaf.table, leaf.index, 1)).toEqual({ harts: 0, entries: 0 });
   });
 
+  it("counts what needed no walk, page by page", () => {
+    machine = new TestMachine({ memoryBytes: 16 * 2 ** 20, countAccesses: true });
+    machine.mapFresh(DATA, 2, RW);
+    const { stats } = machine.hardware;
+    // Load and store: the second finds the page for reads only.
+    run(LOAD, BigInt(DATA));
+    run(LOAD, BigInt(DATA + 8));
+    run(STORE, BigInt(DATA));
+    expect(stats).toMatchObject({ memoryAccesses: 3, tlbHits: 1 });
+    // Across into the second page: both are walked for.
+    run(LOAD, BigInt(DATA + 4092));
+    expect(stats).toMatchObject({ memoryAccesses: 5, tlbHits: 1 });
+    // A fault is no access.
+    run(LOAD, BigInt(DATA + 2 * 4096));
+    expect(stats).toMatchObject({ memoryAccesses: 5, tlbHits: 1 });
+  });
+
   it("flushLeaf of a superpage drops all that it mapped", () => {
     const aligned = Math.ceil(machine.hardware.ram.firstPfn / 512) * 512;
     const { table, index } = machine.map(2 ** 30, aligned as never, RW, 1);

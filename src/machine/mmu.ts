@@ -34,11 +34,16 @@ export interface CachedTranslation {
 }
 
 export interface MmuStats {
+  /** Walks of page tables. */
   tlbMisses: number;
+  /** Those of them for a load, store or atomic that found its page. */
+  dataWalks: number;
+  /** Loads and stores that went on in a second page. */
+  crossings: number;
 }
 
 export class Mmu {
-  readonly stats: MmuStats = { tlbMisses: 0 };
+  readonly stats: MmuStats = { tlbMisses: 0, dataWalks: 0, crossings: 0 };
   private readonly ram: Ram;
   private readonly tlb: Tlb;
   private readonly code: CodeCache;
@@ -168,6 +173,7 @@ export class Mmu {
       this.tlb.enter(slot, KIND_EXECUTE, vaLow, vaHigh, page, leaf.table, leaf.level);
       return pfn;
     }
+    this.stats.dataWalks++;
     if (access === ACCESS_WRITE) this.code.willWrite(asPfn(pfn));
     if (leaf.level > 0) this.enterLarge(slot, vaLow, vaHigh, pfn, access);
     else {
@@ -215,6 +221,7 @@ export class Mmu {
     if (offset + size <= PAGE_SIZE) return host;
     const second = this.translateNext(hart, low, high, ACCESS_READ);
     if (second === 0) return 0;
+    this.stats.crossings++;
     const head = PAGE_SIZE - offset;
     const scratch = hart + HART_SCRATCH;
     this.ram.u8.copyWithin(scratch, host, host + head);
@@ -235,6 +242,7 @@ export class Mmu {
     if (head < size) {
       const second = this.translateNext(hart, low, high, ACCESS_WRITE);
       if (second === 0) return 0;
+      this.stats.crossings++;
       this.ram.u8.copyWithin(second * PAGE_SIZE, scratch + head, scratch + size);
     }
     this.ram.u8.copyWithin(host, scratch, scratch + head);

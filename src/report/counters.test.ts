@@ -16,6 +16,8 @@ const measured = (over: Partial<Measured>): Measured => ({
   hartsInterrupted: 0,
   translationsDropped: 0,
   tlbMisses: 0,
+  memoryAccesses: 0,
+  tlbHits: 0,
   instructions: 0,
   compiledInstructions: 0,
   compiledRegions: 0,
@@ -49,6 +51,12 @@ const cells = (table: string, label: string): string[] =>
     .map((line) => line.split("│").map((cell) => cell.trim()))
     .find((row) => row[1] === label)!
     .slice(2, -1);
+
+test("the hit rate of a run that counted what it accessed", () => {
+  const label = "hit rate of loads and stores";
+  expect(cells(countersTable(measured({ memoryAccesses: 8, tlbHits: 6 })), label)).toEqual(["75 %"]);
+  expect(countersTable(measured({ tlbMisses: 2 }))).not.toContain(label);
+});
 
 test("one run", () => {
   const table = countersTable(shared);

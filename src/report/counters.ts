@@ -1,7 +1,7 @@
 // Counters as people and programs read them: one machine's, or two side by side with their ratio. Knows nothing of terminals: gives text.
 import Table from "cli-table3";
 import type { Counters } from "../host/counters.ts";
-import { formatCount, formatRatio } from "./format.ts";
+import { formatCount, formatRatio, formatShare } from "./format.ts";
 
 /** What one run gave: the machine's counters and the time on the wall. */
 export type Measured = Counters & { readonly wallMs: number };
@@ -47,6 +47,13 @@ const ROWS: readonly Row[] = [
   { label: "  their WebAssembly", value: (run) => run.codeBytes, format: kib, compared: false, optional: true },
   { label: "  time compiling", value: (run) => run.compileMs, format: seconds, compared: false, optional: true },
   { label: "TLB misses", value: (run) => run.tlbMisses, format: formatCount, compared: false },
+  {
+    label: "  hit rate of loads and stores",
+    value: ({ tlbHits, memoryAccesses }) => (memoryAccesses === 0 ? 0 : tlbHits / memoryAccesses),
+    format: formatShare,
+    compared: false,
+    optional: true,
+  },
   { label: "wall time", value: (run) => run.wallMs, format: seconds, compared: true },
 ];
 

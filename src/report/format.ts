@@ -23,3 +23,6 @@ export function formatRatio(numerator: number, denominator: number): string {
   const ratio = numerator / denominator;
   return `${ratio >= 100 ? formatCount(ratio) : ratio >= 10 ? ratio.toFixed(1) : ratio.toFixed(2)}x`;
 }
+
+/** A part of a whole, 0 to 1, as a percentage that is never rounded up: "75 %", "99.9998 %". */
+export const formatShare = (share: number): string => `${Math.floor(share * 1e6) / 1e4} %`;

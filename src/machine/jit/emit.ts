@@ -18,6 +18,7 @@ import {
   EXTENT_ADDEND,
   EXTENT_LENGTH,
   EXTENT_START,
+  HART_ACCESSES,
   HART_EXTENTS,
   HART_F,
   HART_FCSR,
@@ -92,6 +93,8 @@ export interface RegionPlan {
   readonly extents: number | undefined;
   /** The indices of findLoad and findStore (extents.ts). */
   readonly finders: readonly [number, number];
+  /** Whether loads, stores and atomics are counted (HART_ACCESSES). */
+  readonly countsAccesses: boolean;
   /** The region's number in the table. */
   readonly number: number;
 }
@@ -121,8 +124,9 @@ const SLOT_TARGET = 193;
 const SLOT_EXIT = 194;
 const SLOT_FCSR = 195;
 const SLOT_EXTENTS = 196;
-const SLOT_WINDOW = 197;
-const SLOTS = 221;
+const SLOT_ACCESSES = 197;
+const SLOT_WINDOW = 198;
+const SLOTS = 222;
 
 const SP = 2;
 /** Recent extents: the first for the stack; up to the last of these for data at addresses that are known, by their 64 KiB; then for pointers. */
@@ -563,6 +567,7 @@ export class RegionEmitter implements Emitter {
     const c = this.code;
     const wordLoad = WORD_LOADS.get(opcode);
     const offset = this.address(FOR_LOADS);
+    this.countAccess();
     const value = (): unknown => c.memory(target === "x" ? (wordLoad ?? opcode) : opcode, offset);
     if (target === "d") this.setFd(value);
     else if (target === "s") this.setFs(value);
@@ -572,8 +577,16 @@ export class RegionEmitter implements Emitter {
 
   store(opcode: number, _size: number, value: () => void): void {
     const offset = this.address(FOR_STORES);
+    this.countAccess();
     value();
     this.code.memory(opcode, offset);
+  }
+
+  /** An access that nothing can prevent any more. */
+  private countAccess(): void {
+    if (!this.plan.countsAccesses) return;
+    const accesses = this.local(SLOT_ACCESSES, I32);
+    this.code.get(accesses).i32(1).op(op.i32Add).set(accesses);
   }
 
   /** The host address of x[rs1], in the local returned. */
@@ -589,6 +602,7 @@ export class RegionEmitter implements Emitter {
     c.set(va);
     this.translate(kind, this.recent(undefined), 1, false, va);
     c.set(host);
+    this.countAccess();
     return host;
   }
 
@@ -895,6 +909,10 @@ export class RegionEmitter implements Emitter {
       this.storeGroup(n, labels);
     }
     c.set(this.exitCode);
+    if (this.plan.countsAccesses) {
+      c.get(HART).get(HART).memory(op.i64Load, HART_ACCESSES).get(this.local(SLOT_ACCESSES, I32));
+      c.op(op.i64ExtendI32U, op.i64Add).memory(op.i64Store, HART_ACCESSES);
+    }
     this.finish();
   }
 

@@ -22,8 +22,8 @@ class Run {
   readonly machine: TestMachine;
   readonly frames: Pfn[] = [];
 
-  constructor(engine: "interpreter" | "jit", program: RandomProgram, harts: number) {
-    this.machine = new TestMachine({ engine, harts, memoryBytes: 4 * 2 ** 20, jitThreshold: 3 });
+  constructor(engine: "interpreter" | "jit", program: RandomProgram, harts: number, countAccesses: boolean) {
+    this.machine = new TestMachine({ engine, harts, memoryBytes: 4 * 2 ** 20, jitThreshold: 3, countAccesses });
     const { machine } = this;
     for (const [i, permissions] of [RW, RW, 0, PTE_R, RW].entries()) {
       const frame = machine.frame();
@@ -88,6 +88,11 @@ class Run {
     machine.hardware.mmu.flushLeaf(table, index, 1);
   }
 
+  /** Loads, stores and atomics done, if they are counted. */
+  accesses(): number {
+    return this.machine.hardware.stats.memoryAccesses;
+  }
+
   /** The entries for the pages of data, A and D included. */
   entries(): (number | undefined)[] {
     return this.frames.map((_, page) => this.machine.hardware.mmu.walk(this.machine.root, DATA + page * 4096)?.pte);
@@ -113,7 +118,9 @@ describe("both engines do the same", () => {
     const program = randomProgram(seed, { code: CODE, data: DATA }, ROUNDS);
     // Compiled code of a machine with one hart knows where the extents are.
     const harts = 1 + (seed % 2);
-    const runs = [new Run("interpreter", program, harts), new Run("jit", program, harts)];
+    // What is counted makes other code.
+    const counts = seed % 3 === 0;
+    const runs = [new Run("interpreter", program, harts, counts), new Run("jit", program, harts, counts)];
     const random = new Random(seed);
     const slices = [() => 1 + random.below(100_000), random.below(2) ? () => 1 + random.below(700) : () => 50_000];
     for (let stop = 0, ended = false; !ended && stop < 400_000;) {
@@ -123,6 +130,7 @@ describe("both engines do the same", () => {
       expect(logs[1]).toEqual(logs[0]);
       expect(runs[1].state()).toEqual(runs[0].state());
       expect(ends[1]).toBe(ends[0]);
+      expect(runs[1].accesses()).toBe(runs[0].accesses());
       expect(runs[1].entries()).toEqual(runs[0].entries());
       runs[1].checkTranslations();
       ended = ends[0];

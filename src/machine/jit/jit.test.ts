@@ -119,7 +119,11 @@ describe("the JIT", () => {
     const machine = looping();
     let text = "";
     machine.hardware.dumpRegion(CODE + 4, (part) => (text += part));
+    // None holds this one.
+    const watch = machine.hardware.dumpRegion(CODE + 400, () => expect.unreachable());
+    expect(watch?.nearest).toBeUndefined();
     run(machine, 1000n);
+    expect(watch?.nearest).toBe(CODE + 12);
     const lines = text.split("\n");
     expect(lines[0]).toMatch(/^region 10000: 4 instructions/);
     expect(lines).toContain("=> 10004  add a1,a1,a0");

@@ -79,6 +79,8 @@ export interface JitOptions {
   readonly code: CodeCache;
   /** Whether an extent may be more than a page. */
   readonly growExtents: boolean;
+  /** Whether regions count loads, stores and atomics (HART_ACCESSES). */
+  readonly countsAccesses: boolean;
   /** Enters the execute translation of a page into a hart's TLB, if that can be done without a fault. */
   readonly prefetch: (hart: number, va: number) => boolean;
   /** Jumps to a place before it is remembered, and again before it is compiled. If it is given, whatever that costs. */
@@ -92,10 +94,22 @@ export interface JitStats extends RegionStats {
   readonly compileMs: number;
 }
 
+/** What became of Jit.watch so far. */
+export interface RegionWatch {
+  /** The compiled instruction that is nearest to the one watched. */
+  readonly nearest: number | undefined;
+}
+
+interface Watch extends RegionWatch {
+  readonly pc: number;
+  readonly write: (text: string) => void;
+  nearest: number | undefined;
+}
+
 export class Jit {
   private readonly options: JitOptions;
   private readonly regions: Regions;
-  private readonly watched = new Map<number, (text: string) => void>();
+  private readonly watched: Watch[] = [];
   private readonly isFused = isRelaxedMultiplyAddFused();
   private readonly canChain = hasTailCalls();
   /** Where indirect jumps went, by pc. */
@@ -132,8 +146,10 @@ export class Jit {
   }
 
   /** Calls `write` with the text of each region compiled from now on that holds the instruction at pc. */
-  watch(pc: number, write: (text: string) => void): void {
-    this.watched.set(pc, write);
+  watch(pc: number, write: (text: string) => void): RegionWatch {
+    const watch: Watch = { pc, write, nearest: undefined };
+    this.watched.push(watch);
+    return watch;
   }
 
   get stats(): JitStats {
@@ -141,8 +157,11 @@ export class Jit {
   }
 
   private showWatched(emitter: RegionEmitter): void {
-    for (const [pc, write] of this.watched) {
-      if (emitter.marks.some(({ line }) => line.pc === pc)) write(describeRegion(emitter, pc));
+    for (const watch of this.watched) {
+      const { pc, write, nearest = Infinity } = watch;
+      const places = [nearest, ...emitter.marks.map(({ line }) => line.pc)];
+      watch.nearest = places.reduce((best, at) => (Math.abs(at - pc) < Math.abs(best - pc) ? at : best));
+      if (places.includes(pc, 1)) write(describeRegion(emitter, pc));
     }
   }
 
@@ -365,11 +384,12 @@ export class Jit {
     const numbers = parts.map(() => this.regions.takeNumber());
     parts.forEach(({ place, flow, pages }, i) => {
       const { assumeInexact } = place.assumptions;
-      const plan = { flow, pages, assumeInexact, isFused: this.isFused, chain, extents, finders, number: numbers[i] };
+      const same = { isFused: this.isFused, chain, extents, finders, countsAccesses: this.options.countsAccesses };
+      const plan = { ...same, flow, pages, assumeInexact, number: numbers[i] };
       const index = builder.function(REGION_SIGNATURE, undefined, (code) => {
         const emitter = new RegionEmitter(code, plan);
         emitter.emit();
-        if (this.watched.size > 0) this.showWatched(emitter);
+        if (this.watched.length > 0) this.showWatched(emitter);
       });
       builder.enter(numbers[i], index);
     });
