@@ -1,7 +1,7 @@
 // Finds the blocks of a region: what is reachable from a hot address by branches, jumps, calls and returns, within a limit. Reads guest
 // code through `CodeSource`; generates nothing.
 //
-// Calls are followed into their bodies: a block is known by its pc and its context, the return addresses of the calls that led to it.
+// Calls are followed into the bodies of small functions: a block is known by its pc and its context, the return addresses of the calls that led to it.
 // A `ret` in a context goes back to the return address, under the guard that ra holds it.
 import type { Line } from "./line.ts";
 
@@ -65,6 +65,9 @@ export interface Limits {
   readonly blockLength: number;
   /** Calls inside calls that are followed. */
   readonly depth: number;
+  /** Instructions of a function that a call is followed into, and of all such functions of a region, counted for each call. */
+  readonly callee: number;
+  readonly callees: number;
 }
 
 /** Functions that an indirect call is followed into. */
@@ -76,7 +79,11 @@ const MAX_DISTANCE = 2 ** 20 - 2 ** 13;
 const RA = 1;
 const T0 = 5;
 
+const depthOf = (context: Context | undefined): number => context?.depth ?? 0;
+
 const isLink = (register: number): boolean => register === RA || register === T0;
+
+const isReturn = ({ d }: Line): boolean => d.instruction.name === "jalr" && d.rd === 0 && isLink(d.rs1) && d.imm === 0;
 
 /** The bit of a context in Line.seen and Line.leads. */
 const bitOf = (context: Context | undefined): number => 1 << (context?.id ?? 0);
@@ -96,6 +103,9 @@ class Discovery {
   private readonly id: number;
   private readonly blocks = new Map<number, Block>();
   private readonly contexts = new Map<number, Context>();
+  /** Sizes of functions, by where they start; and instructions of those that were followed into. */
+  private readonly sizes = new Map<number, number>();
+  private inCallees = 0;
 
   constructor(source: CodeSource, start: number, id: number, limits: Limits) {
     this.source = source;
@@ -128,7 +138,7 @@ class Discovery {
     const key = this.key(returnTo, parent);
     let context = this.contexts.get(key);
     if (!context) {
-      context = { id: this.contexts.size + 1, returnTo, parent, depth: (parent?.depth ?? 0) + 1 };
+      context = { id: this.contexts.size + 1, returnTo, parent, depth: depthOf(parent) + 1 };
       this.contexts.set(key, context);
     }
     return context;
@@ -156,8 +166,9 @@ class Discovery {
     return { pc, context: this.enter(returnTo, context) };
   }
 
-  private indirect({ d, pc }: Line, context: Context | undefined): Spot[] {
-    if (d.rd === 0 && isLink(d.rs1) && d.imm === 0) {
+  private indirect(line: Line, context: Context | undefined): Spot[] {
+    const { d, pc } = line;
+    if (isReturn(line)) {
       return context ? [{ pc: context.returnTo, context: context.parent }] : [];
     }
     const targets = this.source.targets(pc);
@@ -166,6 +177,38 @@ class Discovery {
     // With another register for the link: a stub of a procedure linkage table, which went to the dynamic linker before.
     const last = this.source.lastTarget(pc);
     return last === undefined ? [] : [{ pc: last, context }];
+  }
+
+  /** Whether a call of the function at `pc` is followed; then it counts. */
+  private follows(pc: number): boolean {
+    const { callee, callees } = this.limits;
+    let size = this.sizes.get(pc);
+    if (size === undefined) this.sizes.set(pc, (size = this.sizeOf(pc, callee + 1)));
+    if (size > callee || this.inCallees + size > callees) return false;
+    this.inCallees += size;
+    return true;
+  }
+
+  /** Instructions of the function at `start` that were run, without those of functions that it calls; counted up to `most`. */
+  private sizeOf(start: number, most: number): number {
+    const { source } = this;
+    const seen = new Set<Line>();
+    const starts = [start];
+    for (let at = 0; at < starts.length; at++) {
+      if (!source.wasRun(starts[at])) continue;
+      for (let line = source.line(starts[at]); line?.isCompilable && !seen.has(line); line = source.next(line)) {
+        seen.add(line);
+        if (seen.size === most) return most;
+        if (!line.goesElsewhere) continue;
+        const { d, pc, facts } = line;
+        const isCall = !facts.isBranch && isLink(d.rd);
+        if (facts.isBranch || isCall) starts.push(pc + d.length);
+        if (facts.isBranch || (d.instruction.name === "jal" && !isCall)) starts.push(pc + d.imm);
+        else if (!isCall && !isReturn(line)) starts.push(...source.targets(pc));
+        break;
+      }
+    }
+    return seen.size;
   }
 
   /** Marks a line as the start of a block; true if it was none before. */
@@ -202,7 +245,10 @@ class Discovery {
         line.seen |= bit;
         left--;
         if (!line.goesElsewhere) continue;
-        for (const successor of this.successors(line, context)) want(successor);
+        for (const successor of this.successors(line, context)) {
+          const isCall = depthOf(successor.context) > depthOf(context);
+          if (!isCall || this.follows(successor.pc)) want(successor);
+        }
         break;
       }
     }

@@ -19,7 +19,8 @@ import { type Cuts, MAX_WINDOW } from "./windows.ts";
 
 /** Jumps to a place in the interpreter; its instructions take then about as long as compiling them. */
 const THRESHOLD = 1500;
-const LIMITS: Limits = { instructions: 400, blockLength: 100, depth: 3 };
+/** Measured in docs/speed.md: with calls of any function followed, a start compiles half as much again, and long runs are no faster. */
+const LIMITS: Limits = { instructions: 400, blockLength: 100, depth: 3, callee: 60, callees: 100 };
 /** Instructions of a region beside the loop that it is. Measured in docs/speed.md: with fewer, more time goes into changing regions; with more, into compiling. */
 const STRAIGHT = 100;
 /** Instructions after which a region that is no loop ends where another one starts. Measured: with 20, long runs were slower; with 60, short ones. */
