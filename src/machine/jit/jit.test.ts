@@ -208,6 +208,27 @@ describe("the JIT", () => {
     expect(text).toMatch(/^region 10000: 6 instructions/m);
   });
 
+  it("follows calls of small functions, of large ones not", () => {
+    const regionOf = (length: number): string => {
+      const machine = new TestMachine({ engine: "jit", jitThreshold: 10 });
+      machine.load([
+        encode("jal", { rd: 1, imm: 16 }),
+        encode("addi", { rd: A0, rs1: A0, imm: -1 }),
+        encode("bne", { rs1: A0, rs2: 0, imm: -8 }),
+        EBREAK,
+        ...Array<number>(length - 1).fill(encode("addi", { rd: A1, rs1: A1, imm: 1 })),
+        RET,
+      ]);
+      let text = "";
+      machine.hardware.dumpRegion(CODE, (part) => (text += part));
+      run(machine, 10_000n);
+      expect(machine.hart.registers.x(A1)).toBe(BigInt(10_000 * (length - 1)));
+      return text.split("\n")[0];
+    };
+    expect(regionOf(60)).toMatch(/^region 10000: 63 instructions/);
+    expect(regionOf(61)).toMatch(/^region 10000: 1 instructions/);
+  });
+
   it("takes accesses apart where a page ends between them each time", () => {
     const machine = new TestMachine({ engine: "jit", jitThreshold: 10 });
     // Frames that do not follow each other.
