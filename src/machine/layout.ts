@@ -7,6 +7,7 @@
 //   extents    EXTENT_AREA_BYTES for each of some TLB slots
 //   targets    where indirect jumps went (TARGET_ENTRIES)
 //   nexts      regions that others went on to (NEXT_ENTRIES)
+//   visits     how long control stays in regions that are inner loops (VISIT_BYTES each)
 //   frames     three bytes a frame
 //   code pages CODE_PAGE_BYTES each: decoded instructions of one frame
 //   guest RAM  page-aligned, up to the end
@@ -125,6 +126,13 @@ export const NEXT_NUMBER = 8;
 /** No instruction's address. */
 export const NO_PC = 1;
 
+/** Compiled regions there may be at a time. */
+export const MAX_REGIONS = 4096;
+/** Of the regions that are inner loops, by number: u64 instructions retired in it, u32 times that it was left. */
+export const VISIT_BYTES = 16;
+export const VISIT_INSTRUCTIONS = 0;
+export const VISIT_COUNT = 8;
+
 const HARTS = PAGE_SIZE;
 /** Frames of code that are held decoded (16 MiB of code). */
 const CODE_PAGES = 4096;
@@ -150,6 +158,7 @@ export interface Layout {
   readonly extentAreas: number;
   readonly targets: number;
   readonly nexts: number;
+  readonly visits: number;
   /** A byte for each frame of the memory, three times: has decoded code; may have write translations; may be the source of some. */
   readonly hasCode: number;
   readonly writable: number;
@@ -175,7 +184,8 @@ export function layOut(memoryBytes: number, harts: number): Layout {
   const extentAreas = extentAreasFor(harts);
   const targets = extents + extentAreas * EXTENT_AREA_BYTES;
   const nexts = targets + TARGET_ENTRIES * 8;
-  const hasCode = nexts + NEXT_ENTRIES * NEXT_BYTES;
+  const visits = nexts + NEXT_ENTRIES * NEXT_BYTES;
+  const hasCode = visits + MAX_REGIONS * VISIT_BYTES;
   // All frames there are: those of guest RAM and of what lies before it, these bytes for each frame included.
   const bytes = hasCode + CODE_PAGES * CODE_PAGE_BYTES + PAGE_SIZE + ramBytes;
   const frames = alignUp(Math.ceil(bytes / (PAGE_SIZE - BYTES_PER_FRAME)), 64);
@@ -192,6 +202,7 @@ export function layOut(memoryBytes: number, harts: number): Layout {
     extentAreas,
     targets,
     nexts,
+    visits,
     hasCode,
     writable,
     cachedFrom,

@@ -37,6 +37,8 @@ import {
   RECENT_EXTENTS,
   TLB_ENTRIES,
   TLB_EXECUTE,
+  VISIT_COUNT,
+  VISIT_INSTRUCTIONS,
 } from "../layout.ts";
 import { type ExtentKind, FOR_LOADS, FOR_STORES, recentAt } from "../extents.ts";
 import type { Block, Edge } from "./discover.ts";
@@ -95,6 +97,8 @@ export interface RegionPlan {
   readonly finders: readonly [number, number];
   /** Whether loads, stores and atomics are counted (HART_ACCESSES). */
   readonly countsAccesses: boolean;
+  /** Where the visits are counted (layout.ts), if they are. */
+  readonly visits: number | undefined;
   /** The region's number in the table. */
   readonly number: number;
 }
@@ -125,8 +129,9 @@ const SLOT_EXIT = 194;
 const SLOT_FCSR = 195;
 const SLOT_EXTENTS = 196;
 const SLOT_ACCESSES = 197;
-const SLOT_WINDOW = 198;
-const SLOTS = 222;
+const SLOT_ENTERED = 198;
+const SLOT_WINDOW = 199;
+const SLOTS = 223;
 
 const SP = 2;
 /** Recent extents: the first for the stack; up to the last of these for data at addresses that are known, by their 64 KiB; then for pointers. */
@@ -902,6 +907,7 @@ export class RegionEmitter implements Emitter {
     const labels = this.groups.map(() => c.block(I32));
     if (this.plan.extents === undefined)
       c.get(HART).memory(op.i32Load, HART_EXTENTS).set(this.local(SLOT_EXTENTS, I32));
+    if (this.plan.visits !== undefined) c.get(BUDGET).set(this.local(SLOT_ENTERED, I32));
     c.get(HART).memory(op.i32Load, HART_TLB).set(this.tlb).putBack(entry).putBack(blocks);
     c.op(op.unreachable);
     for (let n = last; n >= 0; n--) {
@@ -913,7 +919,22 @@ export class RegionEmitter implements Emitter {
       c.get(HART).get(HART).memory(op.i64Load, HART_ACCESSES).get(this.local(SLOT_ACCESSES, I32));
       c.op(op.i64ExtendI32U, op.i64Add).memory(op.i64Store, HART_ACCESSES);
     }
+    if (this.plan.visits !== undefined) this.countVisit(this.plan.visits);
     this.finish();
+  }
+
+  /** Adds what the budget has become less by, and one. */
+  private countVisit(at: number): void {
+    const c = this.code;
+    const instructions = at + VISIT_INSTRUCTIONS;
+    c.i32(0).i32(0).memory(op.i64Load, instructions).get(this.local(SLOT_ENTERED, I32)).get(BUDGET);
+    c.op(op.i32Sub, op.i64ExtendI32U, op.i64Add).memory(op.i64Store, instructions);
+    c.i32(0)
+      .i32(0)
+      .memory(op.i32Load, at + VISIT_COUNT)
+      .i32(1)
+      .op(op.i32Add)
+      .memory(op.i32Store, at + VISIT_COUNT);
   }
 
   /** Stores what a group does, but for what an earlier group, which follows, will store. */

@@ -59,11 +59,15 @@ export interface Flow {
   readonly nodes: readonly Node[];
   readonly nodeOf: ReadonlyMap<Block, Node>;
   readonly instructions: number;
+  /** Whether it is an inner loop and nothing else. */
+  readonly isInner: boolean;
 }
 
 export interface FlowOptions {
   /** Registers that may be guarded to be words at the root: those that hold one when the region is compiled. */
   readonly guards: Registers;
+  /** Whether control stays for long in the region of the inner loop that starts with a line. */
+  readonly staysIn: (line: Line) => boolean;
   /** The most instructions of a region beside the loop that it is; and those after which one that is none ends where another one starts. */
   readonly straight: number;
   readonly enough: number;
@@ -285,11 +289,18 @@ function findWanted(nodes: readonly Node[]): void {
 }
 
 /**
- * Keeps of a region that is a loop what leads back to the root, and of what comes after it the nearest `straight` instructions; of a region that is
+ * Keeps of a region that starts with an inner loop that loop alone: what is around it would take its registers from it (V8 keeps in them what is used anywhere
+ * in a function). True for such a one. Others leave for the inner loops in which control stays. Keeps of a region that is a loop what leads back to the root, and of what comes after it the nearest `straight` instructions; of a region that is
  * none what comes in any case, and if that is less, the nearest `straight` instructions; or `enough`, where the next ones have a region already: else
  * each part of a program would be in ever so many. The rest gets regions of its own when it is hot.
  */
-function trim(root: Block, { straight, enough }: FlowOptions): void {
+function trim(root: Block, { straight, enough, staysIn }: FlowOptions): boolean {
+  const inner = innerLoop(root);
+  if (inner.size > 0) {
+    keepOnly(inner);
+    return true;
+  }
+  leaveForInnerLoops(root, staysIn);
   const kept = leadingBack(root);
   const isLoop = kept.size > 0;
   let instructions = 0;
@@ -307,7 +318,53 @@ function trim(root: Block, { straight, enough }: FlowOptions): void {
     instructions += lines.length;
     nearest.push(...successorsOf(block));
   }
+  keepOnly(kept);
+  return false;
+}
+
+/** Makes all edges to other blocks leave. */
+function keepOnly(kept: ReadonlySet<Block>): void {
   for (const block of kept) redirect(block, (edge) => !edge.block || kept.has(edge.block));
+}
+
+/**
+ * The blocks of the loop that the nearest jump back to the root makes, with functions that it calls. None if there is no such loop, nothing around it leads
+ * back, or it is known to be a short one.
+ */
+function innerLoop(root: Block): Set<Block> {
+  const none = new Set<Block>();
+  const { pc, context, predecessors, lines } = root;
+  const endOf = (block: Block): number => block.lines[block.lines.length - 1].pc;
+  const latches = predecessors.filter((block) => block.context === context && endOf(block) >= pc);
+  if (latches.length === 0 || lines[0].isShort) return none;
+  const last = Math.min(...latches.map(endOf));
+  const inner = new Set([root]);
+  const queue = latches.filter((block) => endOf(block) === last);
+  for (const block of queue) {
+    if (inner.has(block)) continue;
+    if (block.context === context && (block.pc < pc || block.pc > last)) return none;
+    inner.add(block);
+    queue.push(...block.predecessors);
+  }
+  return leadingBack(root).size > inner.size ? inner : none;
+}
+
+/** Takes inner loops in which control stays out of what the root leads to. */
+function leaveForInnerLoops(root: Block, staysIn: (line: Line) => boolean): void {
+  const reached = new Set([root]);
+  const leaves = ({ block }: Edge): boolean =>
+    block !== undefined && block !== root && block.lines[0].isInner && staysIn(block.lines[0]);
+  let isLess = false;
+  for (const block of reached) {
+    if (edgesOf(block).some(leaves)) {
+      redirect(block, (edge) => !leaves(edge));
+      isLess = true;
+    }
+    for (const next of successorsOf(block)) reached.add(next);
+  }
+  if (!isLess) return;
+  for (const block of reached) block.predecessors.length = 0;
+  for (const block of reached) for (const next of successorsOf(block)) next.predecessors.push(block);
 }
 
 /** The blocks of the loop that begins at the root; none if there is no such loop. */
@@ -344,7 +401,7 @@ function arrange(root: Block): { nodes: Node[]; nodeOf: Map<Block, Node> } {
 }
 
 export function analyze(rootBlock: Block, options: FlowOptions): Flow {
-  trim(rootBlock, options);
+  const isInner = trim(rootBlock, options);
   let { nodes, nodeOf } = arrange(rootBlock);
   const { isLoop } = nodes[0];
   if (joinLoops(nodes, nodeOf)) ({ nodes, nodeOf } = arrange(rootBlock));
@@ -359,5 +416,6 @@ export function analyze(rootBlock: Block, options: FlowOptions): Flow {
     nodes,
     nodeOf,
     instructions: nodes.reduce((sum, { block }) => sum + block.lines.length, 0),
+    isInner,
   };
 }

@@ -229,6 +229,31 @@ describe("the JIT", () => {
     expect(regionOf(61)).toMatch(/^region 10000: 1 instructions/);
   });
 
+  it("leaves an inner loop to itself if control stays in it, and has it in the loop around it if not", () => {
+    const regionsOf = (turns: number, times: bigint): string[] => {
+      const machine = new TestMachine({ engine: "jit", jitThreshold: 10 });
+      machine.load([
+        encode("addi", { rd: 12, rs1: 0, imm: turns }),
+        encode("add", { rd: A1, rs1: A1, rs2: 12 }),
+        encode("addi", { rd: 12, rs1: 12, imm: -1 }),
+        encode("bne", { rs1: 12, rs2: 0, imm: -8 }),
+        encode("addi", { rd: A0, rs1: A0, imm: -1 }),
+        encode("bne", { rs1: A0, rs2: 0, imm: -20 }),
+        EBREAK,
+      ]);
+      const found: string[] = [];
+      for (const pc of [CODE, CODE + 4, CODE + 16])
+        machine.hardware.dumpRegion(pc, (text) => found.push(text.slice(0, text.indexOf(" instructions"))));
+      run(machine, times);
+      expect(machine.hart.registers.x(A1)).toBe((times * BigInt(turns * (turns + 1))) / 2n);
+      return [...new Set(found)];
+    };
+    // The loop; what is around it, from two places.
+    expect(regionsOf(1000, 100n)).toEqual(["region 10004: 3", "region 10000: 1", "region 10010: 3"]);
+    expect(regionsOf(3, 1000n)).toEqual(["region 10004: 3", "region 10000: 6"]);
+    expect(regionsOf(20, 1000n)).toEqual(["region 10004: 3", "region 10000: 6", "region 10010: 6"]);
+  });
+
   it("takes accesses apart where a page ends between them each time", () => {
     const machine = new TestMachine({ engine: "jit", jitThreshold: 10 });
     // Frames that do not follow each other.

@@ -7,13 +7,24 @@ import { hasTailCalls } from "../../wasm/tail-call.ts";
 import type { CodeCache } from "../code-cache.ts";
 import { FIND_SIGNATURE, type Finders, createFinders } from "../extents.ts";
 import { REGION_SIGNATURE, type RegionImports } from "../interpreter.ts";
-import { CODE_PAGE_BYTES, HART_F, HART_FCSR, HART_PC, HART_SCRATCH, HART_X, type Layout } from "../layout.ts";
+import {
+  CODE_PAGE_BYTES,
+  HART_F,
+  HART_FCSR,
+  HART_PC,
+  HART_SCRATCH,
+  HART_X,
+  type Layout,
+  MAX_REGIONS,
+  VISIT_BYTES,
+} from "../layout.ts";
 import type { Ram } from "../ram.ts";
 import { type Limits, discover } from "./discover.ts";
 import { type PageGuard, RegionEmitter } from "./emit.ts";
 import { describeRegion } from "./describe.ts";
 import { type Flow, type Registers, analyze } from "./flow.ts";
-import { MAX_REGIONS, type Place, type Region, type RegionStats, Regions } from "./regions.ts";
+import { type Place, type Region, type RegionStats, Regions } from "./regions.ts";
+import type { Line } from "./line.ts";
 import { type CodePage, LineCache, TlbSource } from "./source.ts";
 import { type Cuts, MAX_WINDOW } from "./windows.ts";
 
@@ -25,6 +36,8 @@ const LIMITS: Limits = { instructions: 400, blockLength: 100, depth: 3, callee: 
 const STRAIGHT = 100;
 /** Instructions after which a region that is no loop ends where another one starts. Measured: with 20, long runs were slower; with 60, short ones. */
 const ENOUGH = 30;
+/** Instructions that control must stay in an inner loop, in the mean, for other regions to leave for that: changing regions takes the time of some thirty. */
+const LONG_VISIT = 500;
 /** Entries that did not fit before a region is compiled again with fewer assumptions. */
 const MAX_MISFITS = 16;
 /** Times that a place is compiled again before it is left to the interpreter; half of them with assumptions. */
@@ -355,18 +368,35 @@ export class Jit {
       ({ entry, frame, pc }) => this.frameAt(entry) === frame && source.page(pc)?.frame === frame,
     );
     for (const { pc } of there) markRoot(source, pc, true);
+    const staysIn = (line: Line): boolean => this.staysIn(source, line);
     for (const place of there) {
       const root = discover(source, place.pc, ++this.discoveries, LIMITS);
       if (!root || root.lines.length === 0) this.giveUp(source, place);
       else {
         const { guards, cuts } = place.assumptions;
-        const flow = analyze(root, { guards, cuts, straight: STRAIGHT, enough: ENOUGH });
+        const flow = analyze(root, { guards, cuts, staysIn, straight: STRAIGHT, enough: ENOUGH });
+        root.lines[0].isInner = flow.isInner;
         parts.push({ place, flow, pages: this.pagesOf(flow, source) });
         this.spent += REGION_COST + INSTRUCTION_COST * flow.instructions;
       }
     }
     if (parts.length > 0) this.build(parts);
     this.compileMs += performance.now() - started;
+  }
+
+  /**
+   * Whether the region of an inner loop is better left to itself, by how long control stays in it. If not, what is around it has it, too; and it will be compiled
+   * with that, when it is hot again.
+   */
+  private staysIn(source: TlbSource, line: Line): boolean {
+    const page = source.page(line.pc);
+    const region = page && this.regions.at(page.frame, line.pc);
+    const length = region && this.regions.visitLength(region);
+    if (length === undefined || length >= LONG_VISIT) return length !== undefined;
+    line.isShort = true;
+    line.isInner = false;
+    this.regions.remove(region!);
+    return false;
   }
 
   /** One module of all parts. */
@@ -386,7 +416,9 @@ export class Jit {
     parts.forEach(({ place, flow, pages }, i) => {
       const { assumeInexact } = place.assumptions;
       const same = { isFused: this.isFused, chain, extents, finders, countsAccesses: this.options.countsAccesses };
-      const plan = { ...same, flow, pages, assumeInexact, number: numbers[i] };
+      const number = numbers[i];
+      const visits = flow.isInner ? layout.visits + number * VISIT_BYTES : undefined;
+      const plan = { ...same, flow, pages, assumeInexact, visits, number };
       const index = builder.function(REGION_SIGNATURE, undefined, (code) => {
         const emitter = new RegionEmitter(code, plan);
         emitter.emit();

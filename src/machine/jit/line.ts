@@ -37,6 +37,9 @@ export class Line {
   next: Line | undefined = undefined;
   /** Whether a region starts here, or did. */
   isRoot = false;
+  /** Whether the region that starts here is an inner loop by itself; and whether control was seen not to stay in that for long. */
+  isInner = false;
+  isShort = false;
   /** Scratch of the discovery that saw it last: its number, and by context whether it saw the line, and whether a block starts there. */
   discovery = 0;
   seen = 0;

@@ -1,14 +1,24 @@
 // The compiled regions there are: by number, in the table of functions through which they are entered; by place; by the frames of their code. Owns
 // the table, and the entries in code pages and among the nexts (layout.ts) that lead to them; bounds their number and size. Used by jit.ts.
 import type { Pfn } from "../../base/numbers.ts";
-import { type Layout, NEXT_BYTES, NEXT_ENTRIES, NEXT_PC, NO_PC, REGION } from "../layout.ts";
+import {
+  type Layout,
+  MAX_REGIONS,
+  NEXT_BYTES,
+  NEXT_ENTRIES,
+  NEXT_PC,
+  NO_PC,
+  REGION,
+  VISIT_BYTES,
+  VISIT_COUNT,
+  VISIT_INSTRUCTIONS,
+} from "../layout.ts";
 import type { Ram } from "../ram.ts";
 import type { PageGuard } from "./emit.ts";
 import type { Registers } from "./flow.ts";
 import type { Line } from "./line.ts";
 import type { Cuts } from "./windows.ts";
 
-export const MAX_REGIONS = 4096;
 /** At first: V8 copies the table of regions for each module. */
 const FIRST_REGIONS = 64;
 const MAX_CODE_BYTES = 24 * 2 ** 20;
@@ -68,12 +78,14 @@ export class Regions {
   private readonly byPlace = new Map<string, Region>();
   private readonly byFrame = new Map<Pfn, Set<Region>>();
   private readonly free: number[] = [];
-  /** Layout.nexts. */
+  /** Layout.nexts and Layout.visits. */
   private readonly nexts: number;
+  private readonly visits: number;
   private readonly u32: Uint32Array;
 
-  constructor({ nexts }: Layout, { u32 }: Ram) {
+  constructor({ nexts, visits }: Layout, { u32 }: Ram) {
     this.nexts = nexts;
+    this.visits = visits;
     this.u32 = u32;
     this.freeFrom(0);
     for (let next = 0; next < NEXT_ENTRIES; next++) u32[this.nextAt(2 * next)] = NO_PC;
@@ -102,7 +114,9 @@ export class Regions {
       this.freeFrom(length);
     }
     if (this.free.length === 0) this.removeOldest();
-    return this.free.pop()!;
+    const number = this.free.pop()!;
+    this.u32.fill(0, this.visitsOf(number), this.visitsOf(number) + VISIT_BYTES / 4);
+    return number;
   }
 
   private removeOldest(): void {
@@ -112,6 +126,20 @@ export class Regions {
   /** Where the pc of a region at pc would be among those that others went on to, in words. */
   private nextAt(pc: number): number {
     return (this.nexts + (Math.floor(pc / 2) % NEXT_ENTRIES) * NEXT_BYTES + NEXT_PC) >>> 2;
+  }
+
+  /** Where the visits of a region are, in words. */
+  private visitsOf(number: number): number {
+    return (this.visits + number * VISIT_BYTES) >>> 2;
+  }
+
+  /** How many instructions control stays in a region that is an inner loop, in the mean; undefined: it was never left. */
+  visitLength({ number }: Region): number | undefined {
+    const { u32 } = this;
+    const at = this.visitsOf(number);
+    const count = u32[at + VISIT_COUNT / 4];
+    if (count === 0) return undefined;
+    return (u32[at + VISIT_INSTRUCTIONS / 4 + 1] * 2 ** 32 + u32[at + VISIT_INSTRUCTIONS / 4]) / count;
   }
 
   /** Others no longer go on to the region at pc by themselves. */
