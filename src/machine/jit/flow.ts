@@ -289,10 +289,13 @@ function findWanted(nodes: readonly Node[]): void {
 }
 
 /**
- * Keeps of a region that starts with an inner loop that loop alone: what is around it would take its registers from it (V8 keeps in them what is used anywhere
- * in a function). True for such a one. Others leave for the inner loops in which control stays. Keeps of a region that is a loop what leads back to the root, and of what comes after it the nearest `straight` instructions; of a region that is
- * none what comes in any case, and if that is less, the nearest `straight` instructions; or `enough`, where the next ones have a region already: else
- * each part of a program would be in ever so many. The rest gets regions of its own when it is hot.
+ * Chooses what a region has of the blocks that were found; the rest gets regions of its own when it is hot. True if it is an inner loop and nothing else.
+ *
+ * If the root starts an inner loop: that loop alone. V8 keeps in registers what is used anywhere in a function, and would take them from the loop for what
+ * is around it. Others leave for inner loops in which control stays for long.
+ *
+ * If it is a loop: what leads back to the root, and of what comes after it the nearest `straight` instructions. If it is none: what comes in any case, and if
+ * that is less, the nearest `straight` instructions, or `enough`, where the next ones have a region already: else each part of a program would be in ever so many.
  */
 function trim(root: Block, { straight, enough, staysIn }: FlowOptions): boolean {
   const inner = innerLoop(root);
