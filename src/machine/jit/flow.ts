@@ -355,14 +355,14 @@ function innerLoop(root: Block): Set<Block> {
 /** Takes inner loops in which control stays out of what the root leads to. */
 function leaveForInnerLoops(root: Block, staysIn: (line: Line) => boolean): void {
   const reached = new Set([root]);
-  const leaves = ({ block }: Edge): boolean =>
-    block !== undefined && block !== root && block.lines[0].isInner && staysIn(block.lines[0]);
   let isLess = false;
+  const isKept = ({ block }: Edge): boolean => {
+    if (!block || block === root || !block.lines[0].isInner || !staysIn(block.lines[0])) return true;
+    isLess = true;
+    return false;
+  };
   for (const block of reached) {
-    if (edgesOf(block).some(leaves)) {
-      redirect(block, (edge) => !leaves(edge));
-      isLess = true;
-    }
+    redirect(block, isKept);
     for (const next of successorsOf(block)) reached.add(next);
   }
   if (!isLess) return;

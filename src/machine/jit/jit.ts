@@ -385,14 +385,15 @@ export class Jit {
   }
 
   /**
-   * Whether the region of an inner loop is better left to itself, by how long control stays in it. If not, what is around it has it, too; and it will be compiled
-   * with that, when it is hot again.
+   * Whether the region of an inner loop is better left to itself, by how long control stays in it; not if it was never left. A short one goes: what is around it
+   * has it, and it will be compiled with that when it is hot again.
    */
   private staysIn(source: TlbSource, line: Line): boolean {
     const page = source.page(line.pc);
     const region = page && this.regions.at(page.frame, line.pc);
     const length = region && this.regions.visitLength(region);
-    if (length === undefined || length >= LONG_VISIT) return length !== undefined;
+    if (length === undefined) return false;
+    if (length >= LONG_VISIT) return true;
     line.isShort = true;
     line.isInner = false;
     this.regions.remove(region!);

@@ -82,11 +82,13 @@ export class Regions {
   private readonly nexts: number;
   private readonly visits: number;
   private readonly u32: Uint32Array;
+  private readonly u64: BigUint64Array;
 
-  constructor({ nexts, visits }: Layout, { u32 }: Ram) {
+  constructor({ nexts, visits }: Layout, { u32, u64 }: Ram) {
     this.nexts = nexts;
     this.visits = visits;
     this.u32 = u32;
+    this.u64 = u64;
     this.freeFrom(0);
     for (let next = 0; next < NEXT_ENTRIES; next++) u32[this.nextAt(2 * next)] = NO_PC;
   }
@@ -115,7 +117,8 @@ export class Regions {
     }
     if (this.free.length === 0) this.removeOldest();
     const number = this.free.pop()!;
-    this.u32.fill(0, this.visitsOf(number), this.visitsOf(number) + VISIT_BYTES / 4);
+    const at = this.visitsOf(number);
+    this.u32.fill(0, at >>> 2, (at + VISIT_BYTES) >>> 2);
     return number;
   }
 
@@ -128,18 +131,16 @@ export class Regions {
     return (this.nexts + (Math.floor(pc / 2) % NEXT_ENTRIES) * NEXT_BYTES + NEXT_PC) >>> 2;
   }
 
-  /** Where the visits of a region are, in words. */
+  /** Where the visits of a region are. */
   private visitsOf(number: number): number {
-    return (this.visits + number * VISIT_BYTES) >>> 2;
+    return this.visits + number * VISIT_BYTES;
   }
 
   /** How many instructions control stays in a region that is an inner loop, in the mean; undefined: it was never left. */
   visitLength({ number }: Region): number | undefined {
-    const { u32 } = this;
     const at = this.visitsOf(number);
-    const count = u32[at + VISIT_COUNT / 4];
-    if (count === 0) return undefined;
-    return (u32[at + VISIT_INSTRUCTIONS / 4 + 1] * 2 ** 32 + u32[at + VISIT_INSTRUCTIONS / 4]) / count;
+    const count = this.u32[(at + VISIT_COUNT) >>> 2];
+    return count === 0 ? undefined : Number(this.u64[(at + VISIT_INSTRUCTIONS) / 8]) / count;
   }
 
   /** Others no longer go on to the region at pc by themselves. */
